@@ -1,0 +1,39 @@
+# Verbs for people and CI. `check` never writes; `run` and `test` do all the set-up themselves.
+.PHONY: run test check stress bench format python-pgo clean help
+
+VENV := .venv
+BIN := $(VENV)/bin
+TESTS ?= tests
+
+help:            ## this list
+	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
+
+run: $(VENV)/ready    ## serve the example on 127.0.0.1:8080
+	@exec $(BIN)/python -m siphon examples/rest_api.py
+
+test: $(VENV)/ready   ## every test but the long ones
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(TESTS)
+
+check: $(VENV)/ready  ## lint, format and types; changes nothing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+stress: $(VENV)/ready ## the long stress tests (about 10 minutes)
+	SIPHON_STRESS=full $(BIN)/python -m pytest -n 1 -m stress $(TESTS)
+
+bench: $(VENV)/ready  ## figures against other servers, on an optimised interpreter
+	@scripts/bench.sh $(SCENARIO)
+
+format: $(VENV)/ready ## what check would complain of, mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+python-pgo:      ## builds the optimised interpreter that benchmarks need
+	@scripts/python.sh --pgo
+
+clean:           ## forget the virtual environment
+	rm -rf $(VENV)
+
+$(VENV)/ready: pyproject.toml scripts/venv.sh scripts/python.sh
+	@scripts/venv.sh $(VENV)

@@ -1,0 +1,300 @@
+"""What a handler gets and what it gives back: Request, Response and the fields of a response."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import parse_qsl, unquote
+
+from siphon.errors import HTTPStatusError
+from siphon.forwarded import client_address
+
+if TYPE_CHECKING:
+    from siphon.config.settings import Network
+
+type FieldValue = str | Sequence[str]
+type FieldsArgument = Mapping[str, FieldValue] | Iterable[tuple[str, str]]
+
+_REASONS = {status.value: status.phrase for status in HTTPStatus}
+
+
+def reason_phrase(status: int) -> str:
+    """The registered reason phrase of ``status``; empty where there is none (RFC 9112 section 4)."""
+    return _REASONS.get(status, "")
+
+
+class Head(Protocol):
+    """What a Request reads of the head that the wire parsed."""
+
+    method: str
+    target: str
+
+    def fields(self) -> list[tuple[bytes, bytes]]:
+        """The fields in order: name as received, value without surrounding whitespace."""
+
+
+class Watch(Protocol):
+    """Whatever knows whether the client has gone away."""
+
+    disconnected: bool
+
+
+class Headers(MutableMapping[str, str]):
+    """The fields of a response: names in any case, order kept, a name may have several values.
+
+    Reading a repeated name joins its values with a comma; ``get_all`` gives them one by one.
+    Setting a name replaces every value it had; a list sets several.
+    """
+
+    __slots__ = ("pairs",)
+
+    def __init__(self, fields: FieldsArgument | None = None) -> None:
+        self.pairs: list[tuple[str, str]] = []
+        if fields is None:
+            return
+        for name, value in fields.items() if isinstance(fields, Mapping) else fields:
+            if type(value) is str and type(name) is str:
+                self.pairs.append((name, value))
+            else:
+                self._extend(name, value)
+
+    def _extend(self, name: object, value: object) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"header names are str, not {type(name).__name__}: {name!r}")
+        values = [value] if isinstance(value, str) or not isinstance(value, Sequence) else value
+        for one in values:
+            if not isinstance(one, str):
+                raise TypeError(f"header {name!r}: a value is str or a list of str, not {type(one).__name__}")
+            self.pairs.append((name, one))
+
+    def get_all(self, name: str) -> list[str]:
+        """Every value of ``name``, in order; empty where there is none."""
+        wanted = name.lower()
+        return [value for key, value in self.pairs if key.lower() == wanted]
+
+    def add(self, name: str, value: str) -> None:
+        """Adds a value and keeps those that ``name`` has."""
+        self._extend(name, value)
+
+    def __getitem__(self, name: str) -> str:
+        values = self.get_all(name)
+        if not values:
+            raise KeyError(name)
+        return ", ".join(values)
+
+    def __setitem__(self, name: str, value: FieldValue) -> None:
+        fresh = Headers([])
+        fresh._extend(name, value)
+        self.pairs = [pair for pair in self.pairs if pair[0].lower() != name.lower()] + fresh.pairs
+
+    def __delitem__(self, name: str) -> None:
+        if name not in self:
+            raise KeyError(name)
+        self.pairs = [pair for pair in self.pairs if pair[0].lower() != name.lower()]
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and any(key.lower() == name.lower() for key, _ in self.pairs)
+
+    def __iter__(self) -> Iterator[str]:
+        seen: set[str] = set()
+        for name, _ in self.pairs:
+            if name.lower() not in seen:
+                seen.add(name.lower())
+                yield name
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __repr__(self) -> str:
+        return f"Headers({self.pairs!r})"
+
+
+class Response:
+    """An outbound response.
+
+    ``status``: 200 to 999. ``headers``: a dict, whose values may be lists, or a list of pairs.
+    ``body``: bytes, str (sent as UTF-8) or None. Raises TypeError or ValueError on anything else.
+    """
+
+    __slots__ = ("_body", "_headers", "_status")
+
+    def __init__(
+        self,
+        status: int = 200,
+        headers: FieldsArgument | None = None,
+        body: bytes | str | None = None,
+    ) -> None:
+        self.status = status
+        self._headers = None if headers is None else Headers(headers)
+        self.body = body
+
+    @property
+    def status(self) -> int:
+        """The status code."""
+        return self._status
+
+    @status.setter
+    def status(self, status: int) -> None:
+        if not isinstance(status, int) or isinstance(status, bool):
+            raise TypeError(f"status is an int, not {type(status).__name__}")
+        if not 200 <= status <= 999:
+            raise ValueError(f"status is the code of a final response, 200 to 999, not {int(status)}")
+        self._status = int(status)
+
+    @property
+    def headers(self) -> Headers:
+        """The fields, a mutable mapping: what is set on it is sent."""
+        if self._headers is None:
+            self._headers = Headers()
+        return self._headers
+
+    @property
+    def body(self) -> bytes:
+        """The body as bytes; str is encoded as UTF-8 when it is set."""
+        return self._body
+
+    @body.setter
+    def body(self, body: bytes | str | None) -> None:
+        if type(body) is bytes:
+            self._body = body
+        elif body is None:
+            self._body = b""
+        elif isinstance(body, str):
+            self._body = body.encode()
+        elif isinstance(body, bytes | bytearray | memoryview):
+            self._body = bytes(body)
+        else:
+            raise TypeError(f"body is bytes, str or None, not {type(body).__name__}")
+
+    def field_pairs(self) -> list[tuple[str, str]]:
+        """The fields as they will be sent, in order."""
+        return [] if self._headers is None else self._headers.pairs
+
+    def raise_for_status(self) -> Response:
+        """Returns the response, or raises HTTPStatusError where the status is 400 or more."""
+        if self._status < 400:
+            return self
+        raise HTTPStatusError(f"{self._status} {reason_phrase(self._status)}".rstrip(), response=self)
+
+    def __repr__(self) -> str:
+        return f"<Response {self._status}, {len(self._body)} bytes>"
+
+
+def plain(status: int, text: str, *fields: tuple[str, str]) -> Response:
+    """One of siphon's own short answers, as ``text/plain; charset=utf-8``."""
+    return Response(status, [("Content-Type", "text/plain; charset=utf-8"), *fields], text)
+
+
+class Request:
+    """An inbound request, whole: its body has been read before a handler sees it.
+
+    Used by one thread at a time. Other attributes may be set on it, to hand something from a
+    middleware to the handler.
+    """
+
+    __slots__ = (
+        "__dict__",
+        "_body",
+        "_head",
+        "_headers",
+        "_path_params",
+        "_peer",
+        "_query",
+        "_trusted_proxies",
+        "_watch",
+        "method",
+    )
+
+    def __init__(
+        self,
+        head: Head,
+        body: bytes,
+        path_params: dict[str, str] | None,
+        peer: str,
+        trusted_proxies: tuple[Network, ...],
+        watch: Watch,
+    ) -> None:
+        self.method = head.method
+        self._head = head
+        self._body = body
+        self._path_params = path_params
+        self._peer = peer
+        self._trusted_proxies = trusted_proxies
+        self._watch = watch
+        self._headers: dict[str, str] | None = None
+        self._query: list[tuple[str, str]] | None = None
+
+    @property
+    def raw_path(self) -> str:
+        """The path as received: percent-encoded, without the query."""
+        return self._head.target.partition("?")[0]
+
+    @property
+    def path(self) -> str:
+        """The path, percent-decoded as UTF-8, without the query."""
+        raw = self.raw_path
+        return unquote(raw) if "%" in raw else raw
+
+    @property
+    def path_params(self) -> dict[str, str]:
+        """The values of the matched route's named segments, percent-decoded."""
+        if self._path_params is None:
+            self._path_params = {}
+        return self._path_params
+
+    @property
+    def query(self) -> list[tuple[str, str]]:
+        """Every ``(name, value)`` pair of the query, in order; ``+`` is a space, blank values are kept."""
+        if self._query is None:
+            self._query = parse_qsl(self._head.target.partition("?")[2], keep_blank_values=True)
+        return self._query
+
+    @property
+    def query_params(self) -> dict[str, str]:
+        """The query as a dict; of a repeated name the last value."""
+        return dict(self.query)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The fields with lowercase names; repeated ones joined with ``, `` (Cookie with ``; ``)."""
+        if self._headers is None:
+            self._headers = _joined(self._head.fields())
+        return self._headers
+
+    @property
+    def client(self) -> str:
+        """The client's address as ``ip:port``.
+
+        Behind a trusted proxy the right-most untrusted entry of X-Forwarded-For, with port 0;
+        on a unix-domain socket ``unix:0``.
+        """
+        if not self._trusted_proxies:
+            return self._peer
+        return client_address(self._peer, self.headers.get("x-forwarded-for"), self._trusted_proxies)
+
+    def body(self) -> bytes:
+        """The request body, whole and decoded from its transfer coding."""
+        return self._body
+
+    def header(self, name: str) -> str | None:
+        """One field by its name in any case; None where the client sent none."""
+        return self.headers.get(name.lower())
+
+    def is_disconnected(self) -> bool:
+        """Whether the client has stopped sending (it may only have half-closed) or has gone away."""
+        return self._watch.disconnected
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {self._head.target}>"
+
+
+def _joined(fields: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    joined: dict[str, str] = {}
+    for raw_name, raw_value in fields:
+        name = raw_name.decode("ascii").lower()
+        value = raw_value.decode("latin-1")
+        if name in joined:
+            value = f"{joined[name]}{'; ' if name == 'cookie' else ', '}{value}"
+        joined[name] = value
+    return joined

@@ -1,0 +1,289 @@
+"""How a request's target finds its route: an immutable tree of patterns, and a dictionary in front of it."""
+
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+from urllib.parse import unquote_to_bytes
+
+from siphon.errors import ProtocolError, ScriptError
+from siphon.script.pattern import Kind, parse_pattern
+from siphon.script.place import name_of
+from siphon.script.registry import ANY_METHOD, Route
+
+_MALFORMED_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A handler takes the request."""
+
+    route: Route
+
+
+@dataclass(frozen=True, slots=True)
+class NotFound:
+    """No pattern matches the path."""
+
+
+@dataclass(frozen=True, slots=True)
+class MethodNotAllowed:
+    """The best matching pattern lacks the method; ``allow`` is the value of the Allow header."""
+
+    allow: str
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """OPTIONS where no handler takes it; ``allow`` is the value of the Allow header."""
+
+    allow: str
+
+
+type Endpoint = Found | NotFound | MethodNotAllowed | Options
+
+
+class Entry(NamedTuple):
+    """One line of a table of routes."""
+
+    method: str
+    pattern: str
+    route: Route
+
+
+def routes_on(listener: str | None, routes: Iterable[Route], known: Collection[str]) -> list[Route]:
+    """The routes that the listener of this name serves, in order; one without a name has those for all.
+
+    Raises ScriptError if a route names a listener that is not among ``known``, the names of all of them.
+    """
+    chosen = []
+    for route in routes:
+        for name in route.listeners or ():
+            if name not in known:
+                there_are = ", ".join(repr(each) for each in sorted(known)) or "none with a name"
+                raise ScriptError(
+                    f"{route.place}: route {route.pattern!r} names the listener {name!r}; "
+                    f"the configuration has {there_are}"
+                )
+        if route.listeners is None or listener in route.listeners:
+            chosen.append(route)
+    return chosen
+
+
+type _Answer[T] = tuple[T, tuple[str, ...]]
+"""What is built from an endpoint, and the names of the path's parameters, in order."""
+
+
+@dataclass(slots=True, eq=False)
+class _Node[T]:
+    """Where patterns agree so far. Built by the constructor of Router, then never changed."""
+
+    static: dict[str, "_Node[T]"] = field(default_factory=dict)
+    one: "_Node[T] | None" = None
+    rest: "_Node[T] | None" = None
+    by_method: dict[str, _Answer[T]] = field(default_factory=dict)
+    """The names differ by method: two routes of one shape may call their parameters differently."""
+    other: _Answer[T] | None = None
+    """For every method that is not in ``by_method``; None where no pattern ends."""
+
+
+class Router[T]:
+    """Finds what answers a method and a target. Immutable: any thread may call it at any time."""
+
+    __slots__ = ("_asterisk", "_connect", "_entries", "_not_found", "_plain", "_plain_other", "_root")
+
+    def __init__(self, routes: Sequence[Route], build: Callable[[Endpoint], T]) -> None:
+        """Compile ``routes``; their order does not matter.
+
+        Args:
+            routes: The routes of one listener.
+            build: Makes what ``match`` is to return from an endpoint; called here, once for each
+                distinct endpoint.
+
+        Raises:
+            ScriptError: Two routes have patterns of one shape and a method in common.
+        """
+        self._entries = sorted(
+            (Entry(method, route.pattern, route) for route in routes for method in route.methods),
+            key=lambda entry: (entry.pattern, entry.method),
+        )
+        everywhere = _allow(entry.method for entry in self._entries)
+        build = _BuildOnce(build)
+        self._not_found = (build(NotFound()), None)
+        self._asterisk = (build(Options(everywhere)), None)
+        self._connect = (build(MethodNotAllowed(everywhere)), None)
+        self._root: _Node[T] = _Node()
+        # The paths that are matched literally, with what answers them by method; a second table has
+        # what answers their other methods.
+        self._plain: dict[str, dict[str, tuple[T, None]]] = {}
+        self._plain_other: dict[str, tuple[T, None]] = {}
+        for shape in _shapes(routes):
+            self._add(shape, build)
+
+    def match(self, method: str, target: str) -> tuple[T, dict[str, str] | None]:
+        """What answers ``method`` at ``target``, with the path's parameters, None where there are none.
+
+        Args:
+            method: As received; methods are case-sensitive (RFC 9110, section 9.1).
+            target: In origin-form, the query included, or ``*`` (RFC 9112, section 3.2). With the
+                method CONNECT, anything.
+
+        Raises:
+            ProtocolError: 400: an escape in the path is malformed or no UTF-8, or the target has
+                another form.
+        """
+        path = target[: target.index("?")] if "?" in target else target
+        answers = self._plain.get(path)
+        if answers is None:
+            return self._search(method, path)
+        answer = answers.get(method)
+        return self._plain_other[path] if answer is None else answer
+
+    def entries(self) -> list[Entry]:
+        """Every method and pattern with its route, sorted by pattern, then by method."""
+        return list(self._entries)
+
+    def _add(self, shape: "_Shape", build: Callable[[Endpoint], T]) -> None:
+        by_method = {
+            method: (build(Found(route)), shape.names(route)) for method, route in shape.routes.items()
+        }
+        any_method = by_method.pop(ANY_METHOD, None)
+        if "GET" in by_method:
+            by_method.setdefault("HEAD", by_method["GET"])
+        if any_method is None:
+            allow = _allow(by_method)
+            by_method.setdefault("OPTIONS", (build(Options(allow)), ()))
+            any_method = (build(MethodNotAllowed(allow)), ())
+        node = self._node(shape.key)
+        node.by_method = by_method
+        node.other = any_method
+        if all(isinstance(part, str) for part in shape.key):
+            self._add_plain("/" + "/".join(map(str, shape.key)), node.by_method, node.other)
+
+    def _add_plain(self, path: str, by_method: dict[str, _Answer[T]], other: _Answer[T]) -> None:
+        # An escape in a raw path must be decoded before it is compared: that is left to the search.
+        if "%" in path:
+            return
+        self._plain[path] = {method: (built, None) for method, (built, _) in by_method.items()}
+        self._plain[path]["CONNECT"] = self._connect
+        self._plain_other[path] = (other[0], None)
+
+    def _node(self, key: "_Key") -> _Node[T]:
+        node = self._root
+        for part in key:
+            if isinstance(part, str):
+                node = node.static.setdefault(part, _Node())
+            elif part is Kind.ONE:
+                node.one = node.one or _Node()
+                node = node.one
+            else:
+                node.rest = node.rest or _Node()
+                node = node.rest
+        return node
+
+    def _search(self, method: str, path: str) -> tuple[T, dict[str, str] | None]:
+        if method == "CONNECT":
+            return self._connect
+        if not path.startswith("/"):
+            if path == "*" and method == "OPTIONS":
+                return self._asterisk
+            raise ProtocolError(400, f"the target {path!r} has no form that {method} can use")
+        segments = path[1:].split("/")
+        if "%" in path:
+            segments = [_decoded(segment) if "%" in segment else segment for segment in segments]
+        values: list[str] = []
+        node = _best(self._root, segments, 0, values)
+        if node is None or node.other is None:
+            return self._not_found
+        built, names = node.by_method.get(method, node.other)
+        return built, dict(zip(names, values, strict=True)) if names else None
+
+
+type _Key = tuple[str | Kind, ...]
+"""A pattern without the names of its parameters: routes with one key match the same paths."""
+
+
+@dataclass(slots=True)
+class _Shape:
+    """The routes that share one key, by method."""
+
+    key: _Key
+    routes: dict[str, Route] = field(default_factory=dict)
+
+    def add(self, route: Route) -> None:
+        """Raises ScriptError if a method of ``route`` is taken."""
+        for method in route.methods:
+            first = self.routes.setdefault(method, route)
+            if first is not route:
+                raise ScriptError(
+                    f"{route.place}: {method} {route.pattern} ({name_of(route.handler)}) is taken: "
+                    f"{first.place} registers {first.pattern} ({name_of(first.handler)})"
+                )
+
+    @staticmethod
+    def names(route: Route) -> tuple[str, ...]:
+        """The names of the route's parameters, in order."""
+        segments = parse_pattern(route.pattern, route.place)
+        return tuple(segment.text for segment in segments if segment.kind is not Kind.STATIC)
+
+
+def _shapes(routes: Iterable[Route]) -> list[_Shape]:
+    shapes: dict[_Key, _Shape] = {}
+    for route in routes:
+        segments = parse_pattern(route.pattern, route.place)
+        key = tuple(s.text if s.kind is Kind.STATIC else s.kind for s in segments)
+        shapes.setdefault(key, _Shape(key)).add(route)
+    return list(shapes.values())
+
+
+class _BuildOnce[T]:
+    """Calls ``build`` once for each distinct endpoint: ten thousand routes share few 405 answers."""
+
+    def __init__(self, build: Callable[[Endpoint], T]) -> None:
+        self._build = build
+        self._built: dict[Endpoint, T] = {}
+
+    def __call__(self, endpoint: Endpoint) -> T:
+        if endpoint not in self._built:
+            self._built[endpoint] = self._build(endpoint)
+        return self._built[endpoint]
+
+
+def _best[T](node: _Node[T], segments: list[str], index: int, values: list[str]) -> _Node[T] | None:
+    """The node of the best pattern that matches the segments from ``index`` on, or None.
+
+    On success ``values`` has gained what the parameters stand for. A node is visited at most once,
+    since one path leads to it, so the work is bounded by the patterns, whatever the client sends.
+    """
+    if index == len(segments):
+        return None if node.other is None else node
+    segment = segments[index]
+    static = node.static.get(segment)
+    if static is not None and (found := _best(static, segments, index + 1, values)) is not None:
+        return found
+    if node.one is not None and segment:
+        values.append(segment)
+        if (found := _best(node.one, segments, index + 1, values)) is not None:
+            return found
+        values.pop()
+    if node.rest is not None and (rest := "/".join(segments[index:])):
+        values.append(rest)
+        return node.rest
+    return None
+
+
+def _allow(methods: Iterable[str]) -> str:
+    """The value of the Allow header where ``methods`` are registered (RFC 9110, section 10.2.1)."""
+    allowed = {"OPTIONS", *methods} - {ANY_METHOD}
+    if "GET" in allowed:
+        allowed.add("HEAD")
+    return ", ".join(sorted(allowed))
+
+
+def _decoded(segment: str) -> str:
+    if _MALFORMED_ESCAPE.search(segment) is not None:
+        raise ProtocolError(400, "malformed percent-escape in the path")
+    try:
+        return unquote_to_bytes(segment).decode()
+    except UnicodeDecodeError:
+        raise ProtocolError(400, "percent-escape in the path that is no UTF-8") from None

@@ -1,0 +1,151 @@
+"""Runs a script once and collects what it registers."""
+
+import importlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from pathlib import Path
+from types import CodeType
+
+from siphon.errors import ScriptError
+from siphon.script.place import belongs_to_siphon
+from siphon.script.registry import Registry
+
+_IMPORT_MACHINERY = "<frozen importlib."
+
+
+def load(path: Path) -> Registry:
+    """Run the script at ``path`` as a module and return what its decorators registered.
+
+    Its folder comes first on ``sys.path`` from then on, so that modules beside it can be imported,
+    also later in a handler. The module is named by the file's stem, or ``script_`` and the stem where
+    that name belongs to another module. One thread at a time may call it.
+
+    Raises ScriptError, its message ready to print, if the file cannot be read or decoded, if the
+    script raises anything but KeyboardInterrupt, or if it registers no route. Then ``sys.path`` and
+    the script's entry in ``sys.modules`` are as they were.
+    """
+    path = path.absolute()
+    source = _read(path)
+    registry = Registry()
+    with _folder_first(path.resolve().parent):
+        _run(_ScriptLoader(_module_name(path), path, source), registry)
+        if not registry.routes:
+            raise ScriptError(f'{path} registers no route: decorate a handler with @http.route("/path")')
+    return registry
+
+
+def user_traceback(error: BaseException) -> str:
+    """The traceback of ``error`` and of all that led to it, from the user's outermost frame on.
+
+    What siphon and the import machinery called before that is left out. Ends with a newline.
+    """
+    summary = traceback.TracebackException.from_exception(error)
+    left = [summary]
+    while left:
+        each = left.pop()
+        _cut_outer_frames(each)
+        left += [linked for linked in (each.__cause__, each.__context__) if linked is not None]
+        left += each.exceptions or ()
+    return "".join(summary.format())
+
+
+class _ScriptLoader(SourceFileLoader):
+    """Compiles the source it is given. No bytecode is kept: a script changed twice in a second runs as it is."""
+
+    def __init__(self, name: str, path: Path, source: str) -> None:
+        super().__init__(name, str(path))
+        self._source = source
+
+    def get_code(self, fullname: str) -> CodeType:  # noqa: ARG002 - the import machinery's signature
+        return self.source_to_code(self._source, self.path)
+
+
+def _run(loader: _ScriptLoader, registry: Registry) -> None:
+    spec = ModuleSpec(loader.name, loader, origin=loader.path)
+    spec.has_location = True
+    module = importlib.util.module_from_spec(spec)
+    previous = sys.modules.get(loader.name)
+    # In sys.modules before it runs: dataclasses, typing and pickle look a class's module up there.
+    sys.modules[loader.name] = module
+    try:
+        with registry.collecting():
+            loader.exec_module(module)
+    except BaseException as error:
+        if previous is None:
+            sys.modules.pop(loader.name, None)
+        else:
+            sys.modules[loader.name] = previous
+        if isinstance(error, KeyboardInterrupt | ScriptError):
+            raise
+        raise ScriptError(user_traceback(error).rstrip("\n")) from error
+
+
+def _read(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise ScriptError(f"there is no script {path}") from None
+    except IsADirectoryError:
+        raise ScriptError(f"{path} is a directory: name the script in it") from None
+    except OSError as error:
+        raise ScriptError(f"cannot read the script {path}: {error.strerror}") from error
+    try:
+        return importlib.util.decode_source(data)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ScriptError(f"{path}:{line}: not {error.encoding}: save the script as UTF-8") from error
+    except SyntaxError as error:
+        raise ScriptError(f"{path}: {error.msg}: save the script as UTF-8") from error
+
+
+@contextmanager
+def _folder_first(folder: Path) -> Iterator[None]:
+    """Put ``folder`` first on ``sys.path``, for good unless the block raises."""
+    entry = str(folder)
+    added = sys.path[:1] != [entry]
+    if added:
+        sys.path.insert(0, entry)
+    # Modules written since the folder was last listed, before a reload, must be found.
+    importlib.invalidate_caches()
+    try:
+        yield
+    except BaseException:
+        if added and entry in sys.path:
+            sys.path.remove(entry)
+        raise
+
+
+def _module_name(path: Path) -> str:
+    name = path.stem.replace(".", "_")
+    while name in sys.stdlib_module_names or _is_taken(name, path):
+        name = f"script_{name}"
+    return name
+
+
+def _is_taken(name: str, path: Path) -> bool:
+    """Whether ``import name`` means another file than the script, or would without its folder."""
+    if name in sys.modules:
+        return not _is_file(getattr(sys.modules[name], "__file__", None), path)
+    elsewhere = [entry for entry in sys.path if Path(entry).absolute() != path.parent]
+    specs = (importlib.util.find_spec(name), PathFinder.find_spec(name, elsewhere))
+    return any(spec is not None and not _is_file(spec.origin, path) for spec in specs)
+
+
+def _is_file(origin: str | None, path: Path) -> bool:
+    return origin is not None and Path(origin).exists() and path.samefile(origin)
+
+
+def _cut_outer_frames(error: traceback.TracebackException) -> None:
+    outer = 0
+    for frame in error.stack:
+        if not belongs_to_siphon(frame.filename) and not frame.filename.startswith(_IMPORT_MACHINERY):
+            break
+        outer += 1
+    # With no frame of the user's in it the error is siphon's own, and all of it is wanted; only a
+    # file that does not compile has no frame by nature.
+    if outer < len(error.stack) or (error.exc_type is not None and issubclass(error.exc_type, SyntaxError)):
+        del error.stack[:outer]

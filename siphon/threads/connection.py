@@ -1,0 +1,178 @@
+"""One client's connection: its socket, its state, and the one answer at a time that may be sent on it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from siphon.threads.listener import LINGER_S
+from siphon.wire.incoming import Incoming
+from siphon.wire.states import (
+    ANSWERED,
+    ANSWERED_LAST,
+    ANSWERED_PARTLY,
+    CLOSED,
+    CLOSING,
+    FLUSHED,
+    FLUSHED_LAST,
+    IDLE,
+    after,
+)
+
+if TYPE_CHECKING:
+    from siphon.threads.acceptor import Acceptor
+    from siphon.threads.exchange import Exchange
+    from siphon.threads.listener import Listener
+
+# What became of an answer.
+LATE: Final = 0  # somebody else had answered, or the client is gone
+SENT: Final = 1
+OWNER_NEEDED: Final = 2  # the acceptor has something left to do
+
+
+class Connection:
+    """A cleartext HTTP/1 connection.
+
+    Its acceptor reads, flushes and closes. Any other thread may call ``answer`` and nothing else.
+    ``lock`` guards ``state``, ``exchange``, ``unsent``, ``input_waits``, ``broken``, ``end_of_input``
+    and the descriptor: whoever sends holds it, and so does the acceptor when it closes, so that
+    nobody can write into a descriptor that has been given away. Under it there is one non-blocking
+    send and no other I/O.
+    """
+
+    __slots__ = (
+        "acceptor",
+        "body_since",
+        "broken",
+        "deadline",
+        "end_of_input",
+        "exchange",
+        "fd",
+        "incoming",
+        "input_waits",
+        "keep_after_flush",
+        "listener",
+        "lock",
+        "peer",
+        "reading",
+        "requests",
+        "slot",
+        "sock",
+        "state",
+        "unsent",
+        "watched",
+    )
+
+    def __init__(
+        self, sock: socket.socket, peer: str, listener: Listener, acceptor: Acceptor, now: float
+    ) -> None:
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.peer = peer
+        self.listener = listener
+        self.acceptor = acceptor
+        self.lock = threading.Lock()
+        self.state = IDLE
+        self.exchange: Exchange | None = None
+        self.unsent: memoryview | None = None
+        self.keep_after_flush = False
+        # Input that the acceptor has kept while an answer was awaited.
+        self.input_waits = False
+        # A send or a read has failed: the acceptor closes.
+        self.broken = False
+        # The client has sent FIN: it may have half-closed and still wait for its answer.
+        self.end_of_input = False
+        # The acceptor's own.
+        self.incoming = Incoming(listener.limits)
+        self.requests = 0
+        self.reading = True
+        # The events the poller watches; -1 where it does not know the descriptor.
+        self.watched = -1
+        self.body_since = now
+        self.slot = -1
+        # When the acceptor must act, in monotonic seconds; what it does then depends on the state.
+        self.deadline = now + listener.header_timeout_s
+
+    def answer(self, exchange: Exchange | None, data: bytes, keep_alive: bool) -> int:
+        """Claims ``exchange`` and sends ``data`` as its answer: LATE, SENT or OWNER_NEEDED.
+
+        ``exchange``: None for the acceptor's own answer to what is no request yet.
+        """
+        with self.lock:
+            if self.exchange is not exchange or self.state == CLOSED:
+                return LATE
+            self.exchange = None
+            try:
+                sent = self.sock.send(data)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self.broken = True
+                return OWNER_NEEDED
+            if sent < len(data):
+                self.unsent = memoryview(data)[sent:]
+                self.keep_after_flush = keep_alive
+                self.state = after(self.state, ANSWERED_PARTLY)
+                self.deadline = monotonic() + self.listener.write_timeout_s
+                return OWNER_NEEDED
+            return self._sent(ANSWERED if keep_alive else ANSWERED_LAST, keep_alive)
+
+    def _sent(self, event: str, keep_alive: bool) -> int:
+        """All is sent; ``lock`` is held."""
+        self.state = after(self.state, event)
+        if keep_alive:
+            self.deadline = monotonic() + self.listener.keep_alive_timeout_s
+            if self.input_waits or self.end_of_input or self.acceptor.draining:
+                return OWNER_NEEDED
+            return SENT
+        # Half-closed, and read until the client closes too: a reset would eat the answer
+        # (RFC 9112 section 9.6).
+        self.deadline = monotonic() + LINGER_S
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.broken = True
+        return OWNER_NEEDED if self.broken or self.end_of_input or not self.reading else SENT
+
+    def abandon(self, exchange: Exchange) -> int:
+        """Ends ``exchange`` without an answer: the connection will be closed."""
+        with self.lock:
+            if self.exchange is not exchange:
+                return LATE
+            self.exchange = None
+            self.broken = True
+            return OWNER_NEEDED
+
+    def flush(self) -> int:
+        """Sends more of what could not be sent at once: SENT, or OWNER_NEEDED where more is left.
+
+        The acceptor alone. A failed send marks the connection broken.
+        """
+        with self.lock:
+            if self.unsent is None:
+                return SENT
+            try:
+                sent = self.sock.send(self.unsent)
+            except BlockingIOError:
+                return OWNER_NEEDED
+            except OSError:
+                self.broken = True
+                return SENT
+            if sent < len(self.unsent):
+                self.unsent = self.unsent[sent:]
+                self.deadline = monotonic() + self.listener.write_timeout_s
+                return OWNER_NEEDED
+            self.unsent = None
+            self._sent(FLUSHED if self.keep_after_flush else FLUSHED_LAST, self.keep_after_flush)
+            return SENT
+
+    def close(self) -> Exchange | None:
+        """Closes the descriptor; the acceptor alone. Returns the exchange that was cut short, if any."""
+        with self.lock:
+            self.state = after(self.state, CLOSING)
+            exchange, self.exchange = self.exchange, None
+            self.unsent = None
+            self.sock.close()
+        return exchange

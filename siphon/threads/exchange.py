@@ -1,0 +1,292 @@
+"""One request and its answer: built by the acceptor, run by a lane, answered by whoever claims it first."""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import Context, copy_context
+from time import monotonic, time
+from typing import TYPE_CHECKING
+
+from siphon.dispatch import Call, Outcome, Paused
+from siphon.errors import RequestCancelled, ResponseError
+from siphon.journal import Access, journal
+from siphon.messages import Request, Response, plain
+from siphon.threads.connection import LATE, OWNER_NEEDED
+from siphon.threads.held import Held, Inner, Visit
+
+if TYPE_CHECKING:
+    from siphon.dispatch import Chain
+    from siphon.threads.blocking import BlockingWorker
+    from siphon.threads.connection import Connection
+    from siphon.threads.lanes import Lanes
+    from siphon.threads.loops import LoopWorker
+    from siphon.wire.encode import Encoder
+    from siphon.wire.head import RequestHead
+
+
+class Exchange(Call):
+    """A request on its way. One thread works on it at a time; any may call ``cancel``.
+
+    ``connection.lock`` guards ``ended``, ``loop_worker`` and ``held``. ``task`` and ``inner_tasks``
+    belong to the loop worker's thread.
+    """
+
+    __slots__ = (
+        "body",
+        "connection",
+        "disconnected",
+        "ended",
+        "head",
+        "held",
+        "inner_tasks",
+        "lanes",
+        "loop_worker",
+        "path_params",
+        "paused",
+        "started",
+        "task",
+    )
+    # It takes a place of its own in a lane's load, as a visit does not.
+    counted = True
+
+    def __init__(
+        self,
+        connection: Connection,
+        lanes: Lanes,
+        head: RequestHead,
+        body: bytes,
+        chain: Chain,
+        path_params: dict[str, str] | None,
+        now: float,
+    ) -> None:
+        self.chain = chain
+        self._blame = None
+        self.connection = connection
+        self.lanes = lanes
+        self.head = head
+        self.body = body
+        self.path_params = path_params
+        self.started = now
+        # The client has sent FIN or is gone.
+        self.disconnected = False
+        # Answered by somebody else, or not to be answered any more: what has not begun is not run.
+        self.ended = False
+        self.loop_worker: LoopWorker | None = None
+        self.held: Held | None = None
+        # Where a loop goes on after a blocking worker, with the request it had made.
+        self.paused: tuple[Paused, Request] | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.inner_tasks: set[asyncio.Task[None]] | None = None
+
+    def request(self) -> Request:
+        """The Request that the chain sees; made on the thread that begins the work."""
+        connection = self.connection
+        return Request(
+            self.head,
+            self.body,
+            self.path_params,
+            connection.peer,
+            connection.listener.settings.trusted_proxies,
+            self,
+        )
+
+    # On a loop ---------------------------------------------------------------------------------
+
+    def on_loop(self, worker: LoopWorker) -> None:
+        """Begins, or goes on, as an eager task: one that never suspends is done when this returns."""
+        if self.ended:
+            worker.finished += 1
+            return
+        task = asyncio.Task(self.run(worker), loop=worker.loop, eager_start=True)
+        if not task.done():
+            self.task = task
+            # The event loop itself keeps only weak references to tasks.
+            worker.suspended.add(self)
+
+    async def run(self, worker: LoopWorker) -> None:
+        """Runs what is left of the chain and answers. The loop worker's thread."""
+        paused = self.paused
+        request = self.request() if paused is None else paused[1]
+        try:
+            handler = self.chain.lone_handler
+            if paused is not None:
+                response = await self.resume(paused[0], request)
+            elif handler is None:
+                response = await self.proceed(0, request)
+            else:
+                result = await handler(request)
+                response = result if type(result) is Response else self._accept_lone(result)
+        except BaseException as error:  # noqa: BLE001 - whatever a handler raises is its answer, or its end
+            self._fail(error, request, worker.encoder)
+        else:
+            self.answer(response, worker.encoder)
+        finally:
+            if self.inner_tasks:
+                for task in list(self.inner_tasks):
+                    task.cancel()
+            if self.task is not None:
+                self.task = None
+                worker.suspended.discard(self)
+            worker.finished += 1
+
+    def _accept_lone(self, result: object) -> Response:
+        response = self.chain.members[0].accept(result)
+        assert response is not None  # a handler's None has become a 500
+        return response
+
+    async def visit(self, index: int, request: Request) -> Outcome:
+        """Sends the sync members from ``index`` on to a blocking worker, the exchange's own if it has one."""
+        loop = asyncio.get_running_loop()
+        assert self.loop_worker is not None
+        visit = Visit(self, index, request, copy_context(), loop.create_future(), self.loop_worker)
+        with self.connection.lock:
+            held = self.held
+            if held is None:
+                self.held = Held()
+            else:
+                held.put(visit)
+        if held is None and not self.lanes.blocking.submit_visit(visit):
+            with self.connection.lock:
+                self.held = None
+            return plain(503, "over capacity\n", ("Retry-After", "1"))
+        return await visit.future
+
+    # On a blocking worker ----------------------------------------------------------------------
+
+    def on_worker(self, worker: BlockingWorker) -> None:
+        """Runs the chain's sync members, and answers or hands over to a loop."""
+        if self.ended:
+            return
+        request = self.request()
+        try:
+            outcome = Context().run(self.proceed_sync, 0, request)
+        except BaseException as error:  # noqa: BLE001 - as on a loop
+            self._fail(error, request, worker.encoder)
+            return
+        if isinstance(outcome, Response):
+            self.answer(outcome, worker.encoder)
+        else:
+            self.paused = (outcome, request)
+            self.lanes.move_to_loop(self)
+
+    def hold(self, paused: Paused, request: Request) -> Response:
+        """Runs the inner part on a loop and waits, serving this exchange's own sync members meanwhile."""
+        with self.connection.lock:
+            if self.ended:
+                raise RequestCancelled("the request has ended")
+            outermost = self.held is None
+            if self.held is None:
+                self.held = Held()
+            held = self.held
+            if self.loop_worker is None:
+                self.loop_worker = self.lanes.least_loaded()
+            worker = self.loop_worker
+        inner = Inner(self, held, paused, request, copy_context())
+        worker.post(inner)
+        try:
+            return held.wait(inner)
+        finally:
+            if outermost:
+                self.leave_worker()
+
+    def leave_worker(self) -> None:
+        """Lets go of the blocking worker that this thread is, once nothing of this exchange waits for it."""
+        while True:
+            with self.connection.lock:
+                visit = self.held.take() if self.held is not None else None
+                if visit is None:
+                    self.held = None
+                    return
+            visit.run()
+
+    # Answers -----------------------------------------------------------------------------------
+
+    def answer(self, response: Response, encoder: Encoder) -> None:
+        """Encodes and sends ``response``, unless the exchange has been answered or is over."""
+        connection = self.connection
+        head = self.head
+        settings = connection.listener.settings
+        keep_alive = (
+            head.keep_alive
+            and connection.requests < settings.keep_alive_requests
+            and not connection.acceptor.draining
+        )
+        try:
+            data, keep_alive = encoder.encode(
+                response, head.method, head.minor_version, keep_alive, settings.server_header
+            )
+        except ResponseError as error:
+            journal.log("error", f"{head.method} {head.target}: {error}")
+            response = plain(500, "handler error\n")
+            data, keep_alive = encoder.encode(
+                response, head.method, head.minor_version, keep_alive, settings.server_header
+            )
+        verdict = connection.answer(self, data, keep_alive)
+        if verdict == LATE:
+            return
+        if verdict == OWNER_NEEDED:
+            connection.acceptor.kick(connection)
+        if self.lanes.access_log:
+            self.log_access(response)
+
+    def log_access(self, response: Response) -> None:
+        """Puts the request's line into the access log."""
+        head = self.head
+        duration_ms = (monotonic() - self.started) * 1000
+        journal.put(
+            Access(
+                time(),
+                self.connection.peer,
+                head.method,
+                head.target,
+                head.minor_version,
+                response.status,
+                0 if head.method == "HEAD" else len(response.body),
+                duration_ms,
+            )
+        )
+
+    def _fail(self, error: BaseException, request: Request, encoder: Encoder) -> None:
+        if isinstance(error, asyncio.CancelledError | RequestCancelled) and (self.ended or self.disconnected):
+            if self.connection.abandon(self) == OWNER_NEEDED:
+                self.connection.acceptor.kick(self.connection)
+            return
+        self.answer(self.failure(error, request, dev=self.lanes.dev), encoder)
+
+    # Ends --------------------------------------------------------------------------------------
+
+    def cancel(self) -> None:
+        """Ends the work: it has been answered or will never be. What has not begun is not run.
+
+        Any thread, after the claim. A sync handler that runs cannot be stopped; everything else is.
+        """
+        with self.connection.lock:
+            self.ended = True
+            worker = self.loop_worker
+            if self.held is not None:
+                self.held.cancel()
+        if worker is not None:
+            worker.post(Cancellation(self))
+
+    def interrupt(self) -> None:
+        """Cancels what is suspended on a loop, and nothing else: the client may only have half-closed."""
+        with self.connection.lock:
+            worker = self.loop_worker
+        if worker is not None:
+            worker.post(Cancellation(self))
+
+
+class Cancellation:
+    """Cancels an exchange's tasks, on the thread they belong to."""
+
+    __slots__ = ("_exchange",)
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+
+    def on_loop(self, worker: LoopWorker) -> None:
+        exchange = self._exchange
+        if exchange.task is not None:
+            exchange.task.cancel()
+        for task in list(exchange.inner_tasks or ()):
+            task.cancel()

@@ -1,0 +1,81 @@
+"""The two lanes together: which one an exchange goes to, and how many may be on their way at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from siphon.threads.blocking import BlockingLane
+from siphon.threads.loops import LoopWorker, start_loops
+
+if TYPE_CHECKING:
+    from siphon.config.settings import ThreadSettings
+    from siphon.threads.exchange import Exchange
+
+
+class Lanes:
+    """Every worker of the process. Immutable after ``start``; any thread may call any method."""
+
+    def __init__(self, settings: ThreadSettings, *, access_log: bool, dev: bool) -> None:
+        self._settings = settings
+        self.access_log = access_log
+        self.dev = dev
+        self.blocking = BlockingLane(
+            settings.blocking_min, settings.blocking_max, settings.blocking_queue_max
+        )
+        self.loops: tuple[LoopWorker, ...] = ()
+
+    def start(self) -> None:
+        """Starts the loops and the first blocking workers; raises StartError."""
+        self.loops = tuple(start_loops(self._settings.loops))
+        self.blocking.start()
+
+    def in_flight(self) -> int:
+        """Requests that wait or run on either lane; a slot is free when its work has ended."""
+        return sum([worker.load for worker in self.loops], self.blocking.load)
+
+    def least_loaded(self) -> LoopWorker:
+        """The loop with the least to do."""
+        return min(self.loops, key=_load)
+
+    def submit(self, for_loops: list[Exchange], for_workers: list[Exchange]) -> list[Exchange]:
+        """Hands over one selector batch: one wake-up a lane. Returns what the bounds leave out."""
+        room = self._settings.max_in_flight - self.in_flight()
+        refused: list[Exchange] = []
+        if len(for_loops) + len(for_workers) > room:
+            refused += for_loops[max(0, room) :]
+            del for_loops[max(0, room) :]
+            left = max(0, room - len(for_loops))
+            refused += for_workers[left:]
+            del for_workers[left:]
+        if for_loops:
+            self._submit_to_loops(for_loops)
+        if for_workers:
+            refused += self.blocking.submit(for_workers)
+        return refused
+
+    def _submit_to_loops(self, exchanges: list[Exchange]) -> None:
+        loops = self.loops
+        loads = [worker.load for worker in loops]
+        batches: list[list[Exchange]] = [[] for _ in loops]
+        for exchange in exchanges:
+            number = loads.index(min(loads))
+            exchange.loop_worker = loops[number]
+            batches[number].append(exchange)
+            loads[number] += 1
+        for worker, batch in zip(loops, batches, strict=True):
+            if batch:
+                worker.submit(batch)
+
+    def move_to_loop(self, exchange: Exchange) -> None:
+        """Hands an exchange from its blocking worker to a loop."""
+        with exchange.connection.lock:
+            if exchange.ended:
+                return
+            if exchange.loop_worker is None:
+                exchange.loop_worker = self.least_loaded()
+            worker = exchange.loop_worker
+        worker.submit([exchange])
+
+
+def _load(worker: LoopWorker) -> int:
+    return worker.load

@@ -1,0 +1,149 @@
+"""An address that is listened on: its socket, its limits and its routes."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import threading
+from typing import TYPE_CHECKING, Final
+
+from siphon.config.settings import TcpAddress, UnixAddress
+from siphon.errors import StartError
+from siphon.wire.head import WireLimits
+
+if TYPE_CHECKING:
+    from siphon.config.settings import ListenerSettings
+    from siphon.dispatch import Chain
+    from siphon.routing import Router
+
+LINGER_S: Final = 2.0
+
+
+class Listener:
+    """One bound socket, shared by every acceptor. ``_lock`` guards the count of connections."""
+
+    def __init__(self, settings: ListenerSettings, router: Router[Chain]) -> None:
+        """Binds the address; raises StartError where it cannot be had."""
+        self.settings = settings
+        self.router = router
+        self.limits = WireLimits(
+            max_header_bytes=settings.max_header_bytes,
+            max_headers=settings.max_headers,
+            max_target_bytes=settings.max_target_bytes,
+            max_body_bytes=settings.max_body_bytes,
+        )
+        self.request_timeout_s = settings.request_timeout_ms / 1000
+        self.header_timeout_s = settings.header_timeout_ms / 1000
+        self.body_grace_s = settings.body_grace_ms / 1000
+        self.write_timeout_s = settings.write_timeout_ms / 1000
+        self.keep_alive_timeout_s = settings.keep_alive_timeout_ms / 1000
+        self.shortest_timeout_s = min(
+            LINGER_S,
+            self.request_timeout_s,
+            self.header_timeout_s,
+            self.body_grace_s,
+            self.write_timeout_s,
+            self.keep_alive_timeout_s,
+        )
+        self._lock = threading.Lock()
+        self._connections = 0
+        self.socket = _bind(settings)
+        self.is_unix = isinstance(settings.listen, UnixAddress)
+
+    @property
+    def url(self) -> str:
+        """Where it can be reached, with the real port."""
+        if isinstance(self.settings.listen, UnixAddress):
+            return f"unix:{self.settings.listen.path}"
+        host, port = self.socket.getsockname()[:2]
+        return f"http://{TcpAddress(host, port)}"
+
+    @property
+    def port(self) -> int:
+        """The port it is bound to; 0 for a unix-domain socket."""
+        return 0 if self.is_unix else int(self.socket.getsockname()[1])
+
+    def listen(self) -> None:
+        """Lets clients connect; raises StartError where another process took the address meanwhile."""
+        try:
+            self.socket.listen(self.settings.backlog)
+        except OSError as error:
+            raise StartError(f"cannot listen on {self.settings.listen}: {error.strerror}") from error
+
+    def enter(self) -> bool:
+        """Counts a connection in, unless ``max_connections`` are there."""
+        with self._lock:
+            if self._connections >= self.settings.max_connections:
+                return False
+            self._connections += 1
+            return True
+
+    def leave(self) -> None:
+        """Counts a connection out."""
+        with self._lock:
+            self._connections -= 1
+
+    def close(self) -> None:
+        """Closes the socket and removes a unix-domain socket's file."""
+        self.socket.close()
+        if isinstance(self.settings.listen, UnixAddress):
+            _remove_socket(self.settings.listen.path)
+
+
+def _bind(settings: ListenerSettings) -> socket.socket:
+    address = settings.listen
+    try:
+        if isinstance(address, UnixAddress):
+            return _bind_unix(address.path)
+        family, _, _, _, target = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if settings.reuse_port:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            # Inherited by what it accepts: an answer goes out at once, not when the next packet does.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setblocking(False)
+            sock.bind(target)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+    except OSError as error:
+        raise StartError(f"cannot bind {address}: {error.strerror or error}") from error
+
+
+def _bind_unix(path: str) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        if not _answers(path):
+            _remove_socket(path)
+        sock.bind(path)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _answers(path: str) -> bool:
+    """Whether somebody listens on the unix-domain socket at ``path``."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+        return True
+
+
+def _remove_socket(path: str) -> None:
+    try:
+        if stat.S_ISSOCK(os.stat(path).st_mode):
+            os.unlink(path)
+    except FileNotFoundError:
+        return

@@ -1,0 +1,122 @@
+"""The loop workers: one asyncio event loop on each thread, and an inbox in front of it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Any
+
+from siphon.errors import StartError
+from siphon.journal import journal
+from siphon.wire.encode import Encoder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from siphon.threads.exchange import Cancellation, Exchange
+    from siphon.threads.held import Inner, Visit
+    from siphon.threads.hooks import HookRun
+
+type Item = Exchange | Visit | Inner | Cancellation | HookRun
+
+
+class LoopWorker(threading.Thread):
+    """A thread that runs one event loop.
+
+    Any thread may ``post`` and ``submit``. ``_lock`` guards the inbox, ``_scheduled`` and
+    ``submitted``; ``finished`` is written by this thread alone.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(name=f"siphon-loop-{number}", daemon=True)
+        self.encoder = Encoder()
+        self.loop = asyncio.new_event_loop()
+        self.loop.set_exception_handler(_log_loop_error)
+        self._lock = threading.Lock()
+        self._inbox: list[Item] = []
+        # A drain is scheduled or under way, and will see what is added now.
+        self._scheduled = False
+        self.submitted = 0
+        # Exchanges whose task waits for something; this thread's own.
+        self.suspended: set[Exchange] = set()
+        self.finished = 0
+
+    @property
+    def load(self) -> int:
+        """Exchanges that wait or run here. A moment's figure, from any thread."""
+        return self.submitted - self.finished
+
+    def submit(self, exchanges: Sequence[Exchange]) -> None:
+        """Queues a batch and wakes the loop at most once."""
+        with self._lock:
+            self._inbox.extend(exchanges)
+            self.submitted += len(exchanges)
+            wake = not self._scheduled
+            self._scheduled = True
+        if wake:
+            self.loop.call_soon_threadsafe(self._drain)
+
+    def post(self, item: Item) -> None:
+        """Queues something that is no new exchange."""
+        with self._lock:
+            self._inbox.append(item)
+            wake = not self._scheduled
+            self._scheduled = True
+        if wake:
+            try:
+                self.loop.call_soon_threadsafe(self._drain)
+            except RuntimeError:
+                # The loop has been closed at the end of a stop: nobody waits for the item any more.
+                journal.log("debug", "something was posted to a loop that had stopped")
+
+    def _drain(self) -> None:
+        """Takes what was queued when it began, then lets the loop's suspended tasks have their turn."""
+        with self._lock:
+            items, self._inbox = self._inbox, []
+        for item in items:
+            item.on_loop(self)
+        with self._lock:
+            self._scheduled = bool(self._inbox)
+            again = self._scheduled
+        if again:
+            self.loop.call_soon(self._drain)
+
+    def run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        try:
+            self.loop.run_forever()
+        finally:
+            self._close()
+
+    def stop(self) -> None:
+        """Ends the loop after its current turn. Any thread."""
+        self.loop.call_soon_threadsafe(self.loop.stop)
+
+    def _close(self) -> None:
+        tasks = asyncio.all_tasks(self.loop)
+        for task in tasks:
+            task.cancel()
+        self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        asyncio.set_event_loop(None)
+        self.loop.close()
+
+
+def _log_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What asyncio could not raise anywhere, such as a task's exception that nobody fetched."""
+    from siphon.script.loader import user_traceback
+
+    error = context.get("exception")
+    text = f"\n{user_traceback(error).rstrip()}" if error is not None else ""
+    journal.log("error", f"{context.get('message', 'an event loop reported an error')}{text}")
+
+
+def start_loops(count: int) -> list[LoopWorker]:
+    """Starts ``count`` loop workers; raises StartError where the system gives no thread."""
+    workers = [LoopWorker(number) for number in range(count)]
+    try:
+        for worker in workers:
+            worker.start()
+    except RuntimeError as error:
+        raise StartError(f"cannot start {count} loop workers: {error}") from error
+    return workers

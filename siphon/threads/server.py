@@ -1,0 +1,233 @@
+"""The whole server: binds, starts the threads, runs the hooks, waits for a signal, drains, stops."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+import time
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
+
+from siphon.dispatch import compile_chain
+from siphon.errors import ScriptError, StartError
+from siphon.journal import journal, say
+from siphon.routing import Router, routes_on
+from siphon.script.loader import user_traceback
+from siphon.script.place import name_of
+from siphon.threads.acceptor import Acceptor
+from siphon.threads.hooks import HookRun
+from siphon.threads.lanes import Lanes
+from siphon.threads.listener import Listener
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from siphon.config.settings import Settings
+    from siphon.dispatch import Chain
+    from siphon.routing import Endpoint
+    from siphon.script.registry import Hook, Registry
+
+_ABORT_GRACE_S = 10.0
+_STOP_GRACE_S = 1.0
+
+
+class Stopped(Exception):
+    """A signal came before the server was ready."""
+
+
+class Server:
+    """One process's server. The main thread makes it and calls ``serve``; it only waits after that."""
+
+    def __init__(self, settings: Settings, registry: Registry, *, dev: bool = False) -> None:
+        """Binds every address; raises StartError or ScriptError."""
+        self._settings = settings
+        self._registry = registry
+        self._events: SimpleQueue[int | HookRun | Acceptor] = SimpleQueue()
+        self._lanes = Lanes(settings.threads, access_log=settings.log.access, dev=dev)
+        self.listeners: list[Listener] = []
+        self._acceptors: list[Acceptor] = []
+        try:
+            self._bind()
+        except BaseException:
+            self._close_listeners()
+            raise
+
+    def _bind(self) -> None:
+        registry = self._registry
+        chains: dict[Endpoint, Chain] = {}
+
+        def build(endpoint: Endpoint) -> Chain:
+            if endpoint not in chains:
+                chains[endpoint] = compile_chain(registry.middlewares, endpoint)
+            return chains[endpoint]
+
+        names = [server.name for server in self._settings.servers if server.name is not None]
+        for server in self._settings.servers:
+            router = Router(routes_on(server.name, registry.routes, names), build)
+            self.listeners.append(Listener(server, router))
+
+    def serve(self, banner: str) -> int:
+        """Serves until SIGTERM or SIGINT; returns the process's exit code. Raises ScriptError, StartError.
+
+        ``banner`` is printed, with what is listened on, once clients are accepted. A second signal
+        ends the process at once, with code 1.
+        """
+        self._catch_signals()
+        try:
+            self._start()
+            say(self._announce(banner))
+            self._wait_for_signal()
+        except Stopped:
+            journal.log("info", "stopped before the start was complete")
+        except BaseException:
+            self._stop_workers()
+            raise
+        else:
+            self._stop()
+        finally:
+            self._close_listeners()
+            journal.flush()
+        return self._leave(clean=self._stop_workers())
+
+    # Start -------------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        self._lanes.start()
+        self._run_hooks(self._registry.on_startup)
+        self._run_loop_hooks(self._registry.on_loop_startup)
+        # What lives from now on until the end is not looked at by the collector again.
+        gc.collect()
+        gc.freeze()
+        for listener in self.listeners:
+            listener.listen()
+        for number in range(self._settings.threads.acceptors):
+            self._acceptors.append(Acceptor(number, self.listeners, self._lanes, self._events.put))
+        for acceptor in self._acceptors:
+            acceptor.start()
+
+    def _announce(self, banner: str) -> str:
+        threads = self._settings.threads
+        lines = [banner]
+        lines += [f"  listening on {listener.url}" for listener in self.listeners]
+        lines.append(
+            f"  threads: {threads.acceptors} acceptor{'s' if threads.acceptors > 1 else ''},"
+            f" {threads.loops} loop{'s' if threads.loops > 1 else ''},"
+            f" {threads.blocking_min} to {threads.blocking_max} blocking"
+        )
+        lines.append(
+            f"  routes: {len(self._registry.routes)}, middlewares: {len(self._registry.middlewares)}"
+        )
+        return "\n".join(lines)
+
+    # Hooks -------------------------------------------------------------------------------------
+
+    def _run_hooks(self, hooks: list[Hook]) -> None:
+        """Runs hooks one after the other, to completion; raises ScriptError with the user's traceback."""
+        for hook in hooks:
+            run = HookRun(hook, self._lanes.loops[0], self._events.put)
+            run.begin(self._lanes)
+            self._await_hook(run)
+
+    def _run_loop_hooks(self, hooks: list[Hook]) -> None:
+        for hook in hooks:
+            for worker in self._lanes.loops:
+                run = HookRun(hook, worker, self._events.put)
+                run.begin_on_loop()
+                self._await_hook(run)
+
+    def _await_hook(self, run: HookRun) -> None:
+        while True:
+            event = self._events.get()
+            if event is run:
+                break
+            if isinstance(event, int):
+                raise Stopped
+        if run.error is not None:
+            hook = f"the hook {name_of(run.hook.function)} at {run.hook.place} failed"
+            raise ScriptError(f"{hook}\n{user_traceback(run.error).rstrip()}") from run.error
+
+    # Signals -----------------------------------------------------------------------------------
+
+    def _catch_signals(self) -> None:
+        self._signals = 0
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._signals += 1
+        if self._signals > 1:
+            os.write(2, b"siphon: second signal, ending at once\n")
+            os._exit(1)
+        self._events.put(number)
+
+    def _wait_for_signal(self) -> None:
+        while True:
+            event = self._events.get()
+            if isinstance(event, int):
+                return
+            if isinstance(event, Acceptor):
+                raise StartError(f"{event.name} has ended unexpectedly")
+
+    # Stop --------------------------------------------------------------------------------------
+
+    def _stop(self) -> None:
+        """The start in reverse: no more clients, the drain, then the hooks. A failing hook is logged."""
+        journal.log("info", "stopping: accepting no more, finishing what is on its way")
+        self._drain()
+        for run, hooks in (
+            (self._run_loop_hooks, self._registry.on_loop_shutdown),
+            (self._run_hooks, self._registry.on_shutdown),
+        ):
+            for hook in hooks:
+                try:
+                    run([hook])
+                except ScriptError as error:
+                    journal.log("error", str(error))
+
+    def _stop_workers(self) -> bool:
+        """Ends the lanes' threads; False where user code keeps one."""
+        for worker in self._lanes.loops:
+            worker.stop()
+        self._lanes.blocking.stop()
+        deadline = time.monotonic() + _STOP_GRACE_S
+        for worker in self._lanes.loops:
+            worker.join(max(0.0, deadline - time.monotonic()))
+        ended = self._lanes.blocking.join(max(0.0, deadline - time.monotonic()))
+        return ended and not any(worker.is_alive() for worker in self._lanes.loops)
+
+    def _drain(self) -> None:
+        for acceptor in self._acceptors:
+            acceptor.drain()
+        waiting = set(self._acceptors)
+        deadline = time.monotonic() + self._settings.shutdown_timeout_ms / 1000
+        aborted = False
+        while waiting:
+            try:
+                event = self._events.get(timeout=max(0.0, deadline - time.monotonic()))
+            except Empty:
+                if aborted:
+                    raise StartError("an acceptor did not end") from None
+                aborted = True
+                deadline = time.monotonic() + _ABORT_GRACE_S
+                journal.log("warning", "shutdown_timeout_ms has passed: cancelling what is left")
+                for acceptor in waiting:
+                    acceptor.abort()
+                continue
+            if isinstance(event, Acceptor):
+                waiting.discard(event)
+
+    def _close_listeners(self) -> None:
+        for listener in self.listeners:
+            listener.close()
+
+    def _leave(self, *, clean: bool) -> int:
+        journal.flush()
+        if clean:
+            return 0
+        # A sync handler cannot be stopped; the interpreter would wait for it, or trip over it.
+        journal.log("warning", "some handler did not end; leaving without it")
+        journal.flush()
+        sys.stdout.flush()
+        os._exit(0)

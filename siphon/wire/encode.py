@@ -1,0 +1,146 @@
+"""A Response as the bytes of an HTTP/1.1 message (RFC 9112 sections 4 to 6)."""
+
+from __future__ import annotations
+
+import re
+import time
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Final
+
+from siphon.errors import ResponseError
+from siphon.messages import reason_phrase
+
+if TYPE_CHECKING:
+    from siphon.messages import Response
+
+_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+# Fields that siphon has a say in; every other one is sent as it stands.
+_OURS: Final = frozenset(
+    {"connection", "content-length", "date", "server", "transfer-encoding", "keep-alive"}
+)
+_LINES_MAX: Final = 1_024
+
+
+class Encoder:
+    """Encodes responses. Each thread that answers has one of its own: its caches have no lock."""
+
+    __slots__ = ("_lines", "_second", "_with_server", "_without_server")
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._with_server: dict[int, bytes] = {}
+        self._without_server: dict[int, bytes] = {}
+        self._lines: dict[tuple[str, str], bytes] = {}
+
+    def encode(
+        self,
+        response: Response,
+        method: str,
+        minor_version: int,
+        keep_alive: bool,
+        server_header: bool,
+    ) -> tuple[bytes, bool]:
+        """The whole message, and whether the connection may be kept.
+
+        ``keep_alive`` is what the request and the server allow; the response's own
+        ``Connection: close`` ends it too. Raises ResponseError naming a header that cannot be sent.
+        """
+        second = int(time.time())
+        if second != self._second:
+            self._second = second
+            self._with_server.clear()
+            self._without_server.clear()
+        status = response.status
+        prefixes = self._with_server if server_header else self._without_server
+        start = prefixes.get(status) or self._start(status, server_header)
+        body = response.body
+        pairs = response.field_pairs()
+        if pairs:
+            fields, keep_alive, own_date, own_server, length = self._fields(pairs, keep_alive)
+            if own_date or own_server:
+                start = _start(status, None if own_date else second, server_header and not own_server)
+        else:
+            fields, length = b"", None
+        if not keep_alive:
+            fields += b"Connection: close\r\n"
+        elif minor_version == 0:
+            fields += b"Connection: keep-alive\r\n"
+        if status == 204 or status == 304 or method == "HEAD":
+            return start + fields + _bodyless_length(status, method, body, length) + b"\r\n", keep_alive
+        if length is not None and length != len(body):
+            raise ResponseError(f"header 'Content-Length' says {length}, but the body has {len(body)} bytes")
+        return b"%b%bContent-Length: %d\r\n\r\n%b" % (start, fields, len(body), body), keep_alive
+
+    def _start(self, status: int, server_header: bool) -> bytes:
+        start = _start(status, self._second, server_header)
+        (self._with_server if server_header else self._without_server)[status] = start
+        return start
+
+    def _fields(
+        self, pairs: list[tuple[str, str]], keep_alive: bool
+    ) -> tuple[bytes, bool, bool, bool, int | None]:
+        lines: list[bytes] = []
+        own: set[str] = set()
+        length: int | None = None
+        for pair in pairs:
+            line = self._lines.get(pair)
+            if line is None:
+                name, value = pair
+                line = _line(name, value)
+                lower = name.lower()
+                if lower not in _OURS:
+                    if len(self._lines) < _LINES_MAX:
+                        self._lines[pair] = line
+                elif lower == "content-length":
+                    length = _length(value, length)
+                    continue
+                elif lower == "connection" or lower == "keep-alive":
+                    keep_alive = keep_alive and "close" not in _options(value)
+                    continue
+                elif lower == "transfer-encoding":
+                    raise ResponseError(
+                        "header 'Transfer-Encoding' is not the script's to set: siphon frames the body"
+                    )
+                else:
+                    own.add(lower)
+            lines.append(line)
+        return b"".join(lines), keep_alive, "date" in own, "server" in own, length
+
+
+def _start(status: int, second: int | None, server_header: bool) -> bytes:
+    text = f"HTTP/1.1 {status} {reason_phrase(status)}\r\n"
+    if second is not None:
+        text += f"Date: {formatdate(second, usegmt=True)}\r\n"
+    if server_header:
+        text += "Server: siphon\r\n"
+    return text.encode("ascii")
+
+
+def _line(name: str, value: str) -> bytes:
+    if not _NAME.fullmatch(name):
+        raise ResponseError(f"header {name!r} is no valid field name")
+    if not _VALUE.fullmatch(value):
+        raise ResponseError(f"header {name!r} has a value that cannot be sent: {value!r}")
+    return f"{name}: {value}\r\n".encode("latin-1")
+
+
+def _length(value: str, before: int | None) -> int:
+    if not (value.isascii() and value.isdigit()) or len(value) > 18 or before not in (None, int(value)):
+        raise ResponseError(f"header 'Content-Length' has the value {value!r}; it is one number of bytes")
+    return int(value)
+
+
+def _options(value: str) -> list[str]:
+    return [option.strip().lower() for option in value.split(",")]
+
+
+def _bodyless_length(status: int, method: str, body: bytes, length: int | None) -> bytes:
+    """Content-Length of a message without a body (RFC 9110 section 8.6)."""
+    if status == 204:
+        return b""
+    if length is None:
+        if status == 304 or method != "HEAD":
+            return b""
+        length = len(body)
+    return b"Content-Length: %d\r\n" % length

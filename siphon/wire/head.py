@@ -1,0 +1,185 @@
+"""The head scanner: the one pass over a request's head that nearly every request takes.
+
+It accepts a strict subset of HTTP/1.1 and never decides that a request is wrong: what it does not plainly
+understand it declines, and `siphon.wire.http1` reads that from its first byte.
+"""
+
+import enum
+import re
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from siphon.wire.grammar import FIELD_VALUE, HOST, OWS, TCHAR, TOKEN, VISIBLE_TARGET, any_case
+
+
+@dataclass(frozen=True, slots=True)
+class WireLimits:
+    """What a listener takes from a client; each number is the largest that is still allowed."""
+
+    max_header_bytes: int
+    """The whole head: request line, fields and the blank line."""
+    max_headers: int
+    max_target_bytes: int
+    max_body_bytes: int
+
+
+class Verdict(enum.Enum):
+    """What `scan` says when it has no head to give."""
+
+    NEED_MORE = "need more"
+    """The bytes so far may become a head that the scanner accepts."""
+    DECLINE = "decline"
+    """Not for the scanner: `Http1Reader` reads these bytes and judges them."""
+
+
+NEED_MORE: Final = Verdict.NEED_MORE
+DECLINE: Final = Verdict.DECLINE
+
+type Scanned = RequestHead | Literal[Verdict.NEED_MORE, Verdict.DECLINE]
+
+# Literals, hence immortal: a shared string costs no contended reference count.
+_METHODS: Final[dict[bytes, str]] = {
+    b"GET": "GET",
+    b"HEAD": "HEAD",
+    b"POST": "POST",
+    b"PUT": "PUT",
+    b"DELETE": "DELETE",
+    b"PATCH": "PATCH",
+    b"OPTIONS": "OPTIONS",
+    b"CONNECT": "CONNECT",
+    b"TRACE": "TRACE",
+}
+
+_SCANNED_FIELDS: Final = ("host", "content-length", "connection")
+_DECLINED_FIELDS: Final = ("transfer-encoding", "expect", "upgrade")
+_INITIALS: Final = rb"CcEeHhTtUu"  # of those six names
+_OTHER_INITIALS: Final = rb"!#$%&'*+\-.^_`|~0-9ABDFGI-SV-Zabdfgi-sv-z"  # every other token character
+
+_REQUEST_LINE: Final = rb"(" + TOKEN + rb") (/" + VISIBLE_TARGET + rb"*+) HTTP/1\.1\r\n"
+
+
+def _captured(name: str, group: int, value: bytes) -> bytes:
+    """A field that may come once: ``(?(n)(?!))`` fails where group ``n`` has matched before."""
+    return any_case(name) + rb":(?(%d)(?!))" % group + OWS + rb"(" + value + rb")" + OWS + rb"\r\n"
+
+
+def _head_pattern() -> bytes:
+    """A whole head; groups: method, target, field block, host, content length, connection."""
+    rest_of_field = rb"[" + TCHAR + rb"]*+:" + FIELD_VALUE + rb"\r\n"
+    special = rb"|".join(any_case(name) for name in _SCANNED_FIELDS + _DECLINED_FIELDS)
+    fields = (
+        rb"[" + _OTHER_INITIALS + rb"]" + rest_of_field,  # first: most fields, and no look-ahead
+        _captured("host", 4, HOST),
+        _captured("content-length", 5, rb"[0-9]{1,15}+"),
+        _captured("connection", 6, any_case("close") + rb"|" + any_case("keep-alive")),
+        rb"(?!(?:" + special + rb"):)[" + _INITIALS + rb"]" + rest_of_field,
+    )
+    return _REQUEST_LINE + rb"((?:" + rb"|".join(fields) + rb")*+)\r\n"
+
+
+_match_head: Final = re.compile(_head_pattern()).fullmatch
+_match_request_line: Final = re.compile(_REQUEST_LINE).match
+_match_first_byte: Final = re.compile(rb"[" + TCHAR + rb"]").match
+_find_fields: Final = re.compile(rb"([^:]++):[ \t]*+([^\r]*+)\r\n").findall
+
+_SMALLEST_FIELD: Final = 4  # "a:" CR LF
+
+
+class RequestHead:
+    """A request line and its fields. Made by the thread that reads, read by a worker, changed by nobody."""
+
+    __slots__ = ("_block", "content_length", "end", "keep_alive", "method", "minor_version", "target")
+
+    def __init__(
+        self,
+        method: str,
+        target: str,
+        minor_version: int,
+        keep_alive: bool,
+        content_length: int,
+        end: int,
+        block: bytes,
+    ) -> None:
+        self.method = method
+        """As received: methods are case-sensitive (RFC 9110 9.1)."""
+        self.target = target
+        """Origin-form, ``*``, or for CONNECT the authority; of an absolute-form the path and the query."""
+        self.minor_version = minor_version
+        """1, or 0 for an HTTP/1.0 client."""
+        self.keep_alive = keep_alive
+        """Whether the client lets the connection go on after this request."""
+        self.content_length = content_length
+        """The declared length of the body in bytes; 0 where none is declared."""
+        self.end = end
+        """From `scan`: where in its buffer the body begins. 0 in a head of `Http1Reader`."""
+        self._block = block
+
+    def __repr__(self) -> str:
+        return f"<RequestHead {self.method} {self.target} HTTP/1.{self.minor_version}>"
+
+    def fields(self) -> list[tuple[bytes, bytes]]:
+        """The fields in order: names as received, values without the whitespace around them.
+
+        Split from the raw head at each call, so that the reading thread need not do it.
+        """
+        block = self._block
+        fields: list[tuple[bytes, bytes]] = _find_fields(block)
+        if b" \r\n" in block or b"\t\r\n" in block:  # rare, and to strip every value would double the cost
+            return [(name, value.rstrip(b" \t")) for name, value in fields]
+        return fields
+
+
+def scan(buffer: bytes, limits: WireLimits, start: int = 0) -> Scanned:
+    """Read the request head that begins at ``start``, if it is a complete and plainly well-formed one.
+
+    Accepts ``METHOD SP origin-form SP HTTP/1.1`` with one valid Host, at most one Content-Length and one
+    Connection (``close`` or ``keep-alive``), no Transfer-Encoding, Expect, Upgrade or line folding, and
+    everything within ``limits``. The request is whole once ``head.end + head.content_length`` bytes are
+    in the buffer. Takes time linear in the head.
+    """
+    blank = buffer.find(b"\r\n\r\n", start)
+    if blank < 0:
+        return _scan_unfinished(buffer, limits, start)
+    end = blank + 4
+    size = end - start
+    if size > limits.max_header_bytes:
+        return DECLINE
+    match = _match_head(buffer, start, end)
+    if match is None:
+        return DECLINE
+    method, target, block, host, length, connection = match.groups()
+    if host is None or len(target) > limits.max_target_bytes:
+        return DECLINE
+    if size > _SMALLEST_FIELD * limits.max_headers and block.count(b"\r\n") > limits.max_headers:
+        return DECLINE
+    content_length = 0
+    if length is not None:
+        content_length = int(length)
+        if content_length > limits.max_body_bytes:
+            return DECLINE
+    return RequestHead(
+        _METHODS.get(method) or method.decode("ascii"),
+        target.decode("ascii"),
+        1,
+        connection is None or len(connection) != len(b"close"),
+        content_length,
+        end,
+        block,
+    )
+
+
+def _scan_unfinished(buffer: bytes, limits: WireLimits, start: int) -> Scanned:
+    """Whether bytes without a blank line may still become a head; what surely cannot is declined at once."""
+    size = len(buffer) - start
+    if size == 0:
+        return NEED_MORE
+    if size >= limits.max_header_bytes or _match_first_byte(buffer, start) is None:
+        return DECLINE
+    line_end = buffer.find(b"\n", start)
+    if line_end < 0:
+        return DECLINE if size > limits.max_target_bytes else NEED_MORE
+    if _match_request_line(buffer, start) is None:
+        return DECLINE
+    if buffer.count(b"\n", line_end) != buffer.count(b"\r\n", line_end - 1):
+        return DECLINE
+    return NEED_MORE

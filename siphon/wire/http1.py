@@ -1,0 +1,196 @@
+"""One HTTP/1 request that the head scanner has declined: a strict guard, and h11 behind it.
+
+h11 decides what a request means; the guard refuses first what h11 would let pass.
+"""
+
+from typing import Final
+
+import h11
+
+from siphon.errors import ProtocolError
+from siphon.wire.chunks import MAX_SIZE_LINE_BYTES, ChunkGuard
+from siphon.wire.field_line import parse_field_line
+from siphon.wire.framing import Framing, judge
+from siphon.wire.head import RequestHead, WireLimits
+from siphon.wire.request_line import RequestLine, check_line_so_far, parse_request_line
+
+_BLANK_LINE: Final = b"\r\n"
+
+
+class Http1Reader:
+    """Reads one request from its first byte; a connection takes a fresh reader for the next one.
+
+    Sans-I/O and not thread-safe: used by the thread that reads the connection. However the bytes are
+    cut into pieces, the result is the same, and the work is linear in them.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_chunks",
+        "_complete",
+        "_fields",
+        "_length_left",
+        "_limits",
+        "_line",
+        "_line_start",
+        "_parser",
+        "_parts",
+        "_searched",
+        "_skipped_blank_line",
+        "body_bytes_received",
+        "head",
+        "rest",
+        "wants_continue",
+    )
+
+    def __init__(self, limits: WireLimits) -> None:
+        self._limits = limits
+        self._buffer = bytearray()  # the unfinished head, later what is not yet checked of the body
+        self._searched = 0  # no LF in the buffer before this offset
+        self._line_start = 0
+        self._skipped_blank_line = False
+        self._line: RequestLine | None = None
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._chunks: ChunkGuard | None = None
+        self._length_left = 0
+        self._parts: list[bytes] = []
+        self._complete = False
+        # What the guard passes is never longer than this without completing an event.
+        self._parser = h11.Connection(h11.SERVER, limits.max_header_bytes + MAX_SIZE_LINE_BYTES)
+        self.head: RequestHead | None = None
+        """The request's head, once it is complete."""
+        self.wants_continue = False
+        """The client waits for ``100 Continue`` with a body that is welcome; to be set False when sent."""
+        self.rest = b""
+        """What followed the request, once it is complete."""
+        self.body_bytes_received = 0
+        """How much of the body has come, decoded, in bytes."""
+
+    @property
+    def body(self) -> bytes:
+        """The decoded body, once the request is complete."""
+        return b"".join(self._parts)
+
+    def receive(self, data: bytes) -> bool:
+        """Take the next bytes of the connection; True once the request is complete.
+
+        Not to be called again after True or an exception. Raises ProtocolError with the status to
+        answer; nothing that follows on the connection may then be read as a request.
+        """
+        if self._complete:
+            raise RuntimeError("the request is already complete")
+        self._buffer += data
+        if self.head is None:
+            if not self._read_head():
+                return False
+        elif data:
+            self.wants_continue = False
+        return self._read_body()
+
+    def _read_head(self) -> bool:
+        """Check each line of the head as it is completed; True at the end of the head."""
+        buffer = self._buffer
+        while (newline := buffer.find(b"\n", self._searched)) >= 0:
+            if self._line is None and buffer.startswith(_BLANK_LINE) and not self._skipped_blank_line:
+                del buffer[:2]  # one is ignored, for clients that end a body with it (RFC 9112 2.2)
+                self._skipped_blank_line = True
+                self._searched = 0
+                continue
+            end = newline + 1
+            self._check_progress(end)
+            line = bytes(buffer[self._line_start : end])
+            self._line_start = self._searched = end
+            if self._line is None:
+                self._line = parse_request_line(line)
+            elif line == _BLANK_LINE:
+                self._finish_head(self._line, end)
+                return True
+            else:
+                self._take_field(line)
+        self._searched = len(buffer)
+        if buffer and not (buffer == b"\r" and not self._skipped_blank_line):
+            self._check_progress(len(buffer))
+        return False
+
+    def _check_progress(self, size: int) -> None:
+        """Refuse a head of ``size`` bytes so far that is already too large or surely malformed."""
+        if self._line is None:
+            # One byte past the limit tells as much as all of them, and the same however they came.
+            check_line_so_far(self._buffer, min(size, self._limits.max_header_bytes + 1), self._limits)
+        if size > self._limits.max_header_bytes:
+            raise ProtocolError(431, f"the head is larger than {self._limits.max_header_bytes} bytes")
+
+    def _take_field(self, line: bytes) -> None:
+        if len(self._fields) == self._limits.max_headers:
+            raise ProtocolError(431, f"the request has more than {self._limits.max_headers} fields")
+        self._fields.append(parse_field_line(line))
+
+    def _finish_head(self, line: RequestLine, end: int) -> None:
+        framing = judge(self._fields, line.minor_version, self._limits)
+        raw = bytes(self._buffer[:end])
+        del self._buffer[:end]
+        request = self._parse(raw)
+        if request is None:
+            raise ProtocolError(400, "the head is not understood")
+        self.head = _head(line, framing, request)
+        if framing.chunked:
+            self._chunks = ChunkGuard(self._limits)
+        self._length_left = framing.content_length
+        wants_body = framing.chunked or framing.content_length > 0
+        self.wants_continue = framing.expects_continue and wants_body and not self._buffer
+
+    def _read_body(self) -> bool:
+        buffer = self._buffer
+        if self._chunks is None:
+            sound = min(self._length_left, len(buffer))
+            self._length_left -= sound
+            ended = self._length_left == 0
+        else:
+            sound = self._chunks.check(buffer)
+            ended = self._chunks.complete
+        if sound:
+            self._parse(bytes(buffer[:sound]))
+            del buffer[:sound]
+        if ended != self._complete or (ended and self._parser.trailing_data[0]):
+            raise ProtocolError(400, "the end of the body is in doubt")
+        if ended:
+            self.rest = bytes(buffer)
+            buffer.clear()
+        return ended
+
+    def _parse(self, raw: bytes) -> h11.Request | None:
+        """Let h11 read what the guard has passed; the request, if its head ends here."""
+        request = None
+        self._parser.receive_data(raw)
+        try:
+            while not self._complete:
+                event = self._parser.next_event()
+                if isinstance(event, h11.Data):
+                    self._parts.append(bytes(event.data))
+                    self.body_bytes_received += len(event.data)
+                elif isinstance(event, h11.EndOfMessage):
+                    self._complete = True
+                elif isinstance(event, h11.Request):
+                    request = event
+                else:
+                    break
+        except h11.RemoteProtocolError as error:
+            raise ProtocolError(error.error_status_hint, str(error)) from error
+        return request
+
+
+def _head(line: RequestLine, framing: Framing, request: h11.Request) -> RequestHead:
+    """The head with h11's fields; the authority of an absolute-form takes the place of Host."""
+    fields = request.headers.raw_items()
+    if line.authority is not None:
+        others = [(name, value) for name, value in fields if name.lower() != b"host"]
+        fields = [(b"Host", line.authority), *others]
+    return RequestHead(
+        line.method,
+        line.target,
+        line.minor_version,
+        framing.keep_alive,
+        framing.content_length,
+        0,
+        b"".join([b"%b: %b\r\n" % field for field in fields]),
+    )
