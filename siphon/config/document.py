@@ -11,6 +11,7 @@ from siphon.config.report import Place, Report, joined, shown
 _DEPTH_MAX = 32
 _NUMBER_MAX = 64  # characters; anything longer is treated as text
 _YAML = "tag:yaml.org,2002:"
+_TAGS = frozenset(_YAML + kind for kind in ("null", "bool", "int", "float", "str", "timestamp", "value"))
 _ALIAS = "siphon:alias"
 _VARIABLE = re.compile(r"\$\$\{|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}|\$\{[^}]*\}?")
 _SPELLING = "write ${NAME} or ${NAME:-default}, and $${ for a literal ${"
@@ -125,11 +126,15 @@ class _Loader(yaml.SafeLoader):
         if self._depth == _DEPTH_MAX:
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
             raise yaml.composer.ComposerError(None, None, f"nested over {_DEPTH_MAX} levels deep", mark)
+        tag = getattr(self.peek_event(), "tag", None)  # type: ignore[no-untyped-call]
         self._depth += 1
         try:
-            return super().compose_node(parent, index)
+            node = super().compose_node(parent, index)
         finally:
             self._depth -= 1
+        if isinstance(node, yaml.ScalarNode) and tag is not None:
+            node.style = node.style or "'"  # a tag written out settles the type, as quotes do
+        return node
 
 
 class _Reader:
@@ -185,9 +190,9 @@ class _Reader:
             for problem in problems:
                 self._report.add(place, path, problem)
             return Broken(place)
-        if expanded != text and node.style is None and tag == self._implied(text):
+        if expanded != text and node.style is None:
             tag = self._implied(expanded)
-        if not tag.startswith(_YAML):
+        if tag not in _TAGS:
             self._report.add(place, path, f"the tag {_shown_tag(tag)} is not supported")
             return Broken(place)
         return Scalar(place, _typed(expanded, tag.removeprefix(_YAML)))

@@ -47,7 +47,7 @@ def _read(path: Path, name: str, asked_by: Place | None, report: Report) -> Sour
         report.add(Place(name), "", f"cannot be read: {error.strerror}")
         return None
     try:
-        return Source(name, data.decode("utf-8-sig"))
+        return Source(name, data.decode("utf-8"))
     except UnicodeDecodeError as error:
         before = data[: error.start]
         place = Place(name, before.count(b"\n") + 1, error.start - before.rfind(b"\n"))

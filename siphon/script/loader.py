@@ -11,7 +11,7 @@ from pathlib import Path
 from types import CodeType
 
 from siphon.errors import ScriptError
-from siphon.script.place import belongs_to_siphon
+from siphon.script.place import belongs_to_siphon, registers
 from siphon.script.registry import Registry
 
 _IMPORT_MACHINERY = "<frozen importlib."
@@ -41,26 +41,27 @@ def load(path: Path) -> Registry:
 def user_traceback(error: BaseException) -> str:
     """The traceback of ``error`` and of all that led to it, from the user's outermost frame on.
 
-    What siphon and the import machinery called before that is left out. Ends with a newline.
+    What siphon and the import machinery called before that is left out, and so is what happened inside
+    a decorator that refused its arguments. Ends with a newline.
     """
     summary = traceback.TracebackException.from_exception(error)
     left = [summary]
     while left:
         each = left.pop()
-        _cut_outer_frames(each)
+        _cut_frames(each)
         left += [linked for linked in (each.__cause__, each.__context__) if linked is not None]
         left += each.exceptions or ()
     return "".join(summary.format())
 
 
 class _ScriptLoader(SourceFileLoader):
-    """Compiles the source it is given. No bytecode is kept: a script changed twice in a second runs as it is."""
+    """Compiles the source it is given and keeps no bytecode: two changes in one second would go unseen."""
 
     def __init__(self, name: str, path: Path, source: str) -> None:
         super().__init__(name, str(path))
         self._source = source
 
-    def get_code(self, fullname: str) -> CodeType:  # noqa: ARG002 - the import machinery's signature
+    def get_code(self, fullname: str) -> CodeType:
         return self.source_to_code(self._source, self.path)
 
 
@@ -139,13 +140,17 @@ def _is_file(origin: str | None, path: Path) -> bool:
     return origin is not None and Path(origin).exists() and path.samefile(origin)
 
 
-def _cut_outer_frames(error: traceback.TracebackException) -> None:
+def _cut_frames(error: traceback.TracebackException) -> None:
+    frames = error.stack
     outer = 0
-    for frame in error.stack:
+    for frame in frames:
         if not belongs_to_siphon(frame.filename) and not frame.filename.startswith(_IMPORT_MACHINERY):
             break
         outer += 1
     # With no frame of the user's in it the error is siphon's own, and all of it is wanted; only a
     # file that does not compile has no frame by nature.
-    if outer < len(error.stack) or (error.exc_type is not None and issubclass(error.exc_type, SyntaxError)):
-        del error.stack[:outer]
+    if outer < len(frames) or (error.exc_type is not None and issubclass(error.exc_type, SyntaxError)):
+        del frames[:outer]
+    # A decorator's complaint is about the line that called it.
+    while len(frames) > 1 and registers(frames[-1].filename):
+        del frames[-1]

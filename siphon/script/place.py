@@ -26,6 +26,11 @@ def belongs_to_siphon(file: str) -> bool:
     return file.startswith(_PACKAGE)
 
 
+def registers(file: str) -> bool:
+    """Whether ``file``, as a code object names it, is where siphon's decorators are written."""
+    return file == f"{_PACKAGE}http.py" or file.startswith(f"{_PACKAGE}script/")
+
+
 def calling_place() -> Place:
     """The line outside siphon that called into it: the innermost such frame of this thread."""
     frame = sys._getframe(1)

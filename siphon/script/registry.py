@@ -191,7 +191,9 @@ def _signature(function: Callable[..., object], place: Place) -> inspect.Signatu
 
 
 def _signature_text(function: Callable[..., object]) -> str:
-    return f"{name_of(function)}{inspect.signature(function, follow_wrapped=False)}"
+    signature = inspect.signature(function, follow_wrapped=False)
+    bare = [parameter.replace(annotation=parameter.empty) for parameter in signature.parameters.values()]
+    return f"{name_of(function)}{inspect.Signature(bare)}"
 
 
 def _can_be_called_with(count: int, function: Callable[..., object], place: Place) -> bool:

@@ -110,6 +110,10 @@ class Acceptor(threading.Thread):
             self._woken = True
         self._wakeup.set()
 
+    def close(self) -> None:
+        """Lets go of the descriptors, once the thread has ended and no worker can kick any more."""
+        self._wakeup.close()
+
     # The loop ----------------------------------------------------------------------------------
 
     def run(self) -> None:

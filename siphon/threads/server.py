@@ -48,6 +48,7 @@ class Server:
         self._lanes = Lanes(settings.threads, access_log=settings.log.access, dev=dev)
         self.listeners: list[Listener] = []
         self._acceptors: list[Acceptor] = []
+        self._started = False
         try:
             self._bind()
         except BaseException:
@@ -72,40 +73,38 @@ class Server:
         """Serves until SIGTERM or SIGINT; returns the process's exit code. Raises ScriptError, StartError.
 
         ``banner`` is printed, with what is listened on, once clients are accepted. A second signal
-        ends the process at once, with code 1.
+        ends the process at once, with code 1. Main thread only.
         """
         self._catch_signals()
         try:
-            self._start()
+            self.start()
+            # What lives now lives until the end: the collector need not look at it again.
+            gc.collect()
+            gc.freeze()
             say(self._announce(banner))
             self._wait_for_signal()
         except Stopped:
             journal.log("info", "stopped before the start was complete")
-        except BaseException:
-            self._stop_workers()
-            raise
-        else:
-            self._stop()
-        finally:
-            self._close_listeners()
-            journal.flush()
-        return self._leave(clean=self._stop_workers())
+        return self._leave(clean=self.stop())
 
     # Start -------------------------------------------------------------------------------------
 
-    def _start(self) -> None:
-        self._lanes.start()
-        self._run_hooks(self._registry.on_startup)
-        self._run_loop_hooks(self._registry.on_loop_startup)
-        # What lives from now on until the end is not looked at by the collector again.
-        gc.collect()
-        gc.freeze()
-        for listener in self.listeners:
-            listener.listen()
-        for number in range(self._settings.threads.acceptors):
-            self._acceptors.append(Acceptor(number, self.listeners, self._lanes, self._events.put))
-        for acceptor in self._acceptors:
-            acceptor.start()
+    def start(self) -> None:
+        """Starts the threads, runs the hooks, and lets clients in. Raises ScriptError, StartError."""
+        try:
+            self._lanes.start()
+            self._run_hooks(self._registry.on_startup)
+            self._run_loop_hooks(self._registry.on_loop_startup)
+            for listener in self.listeners:
+                listener.listen()
+            for number in range(self._settings.threads.acceptors):
+                self._acceptors.append(Acceptor(number, self.listeners, self._lanes, self._events.put))
+            for acceptor in self._acceptors:
+                acceptor.start()
+        except (ScriptError, StartError):
+            self._stop_threads()
+            raise
+        self._started = True
 
     def _announce(self, banner: str) -> str:
         threads = self._settings.threads
@@ -172,10 +171,18 @@ class Server:
 
     # Stop --------------------------------------------------------------------------------------
 
-    def _stop(self) -> None:
-        """The start in reverse: no more clients, the drain, then the hooks. A failing hook is logged."""
-        journal.log("info", "stopping: accepting no more, finishing what is on its way")
-        self._drain()
+    def stop(self) -> bool:
+        """The start in reverse: no more clients, the drain, the hooks. False where user code keeps a thread.
+
+        A failing hook is logged. Hooks of a start that was not completed are not run.
+        """
+        if self._started:
+            journal.log("info", "stopping: accepting no more, finishing what is on its way")
+            self._drain()
+            self._run_shutdown_hooks()
+        return self._stop_threads()
+
+    def _run_shutdown_hooks(self) -> None:
         for run, hooks in (
             (self._run_loop_hooks, self._registry.on_loop_shutdown),
             (self._run_hooks, self._registry.on_shutdown),
@@ -186,8 +193,9 @@ class Server:
                 except ScriptError as error:
                     journal.log("error", str(error))
 
-    def _stop_workers(self) -> bool:
-        """Ends the lanes' threads; False where user code keeps one."""
+    def _stop_threads(self) -> bool:
+        """Ends the lanes' threads and lets go of the addresses; False where user code keeps a thread."""
+        self._close_listeners()
         for worker in self._lanes.loops:
             worker.stop()
         self._lanes.blocking.stop()
@@ -195,7 +203,12 @@ class Server:
         for worker in self._lanes.loops:
             worker.join(max(0.0, deadline - time.monotonic()))
         ended = self._lanes.blocking.join(max(0.0, deadline - time.monotonic()))
-        return ended and not any(worker.is_alive() for worker in self._lanes.loops)
+        if not ended or any(worker.is_alive() for worker in self._lanes.loops):
+            return False
+        # Nobody is left who could write into these descriptors.
+        for acceptor in self._acceptors:
+            acceptor.close()
+        return True
 
     def _drain(self) -> None:
         for acceptor in self._acceptors:

@@ -47,7 +47,22 @@ def test_a_browser_head_is_accepted_with_its_fields_in_order() -> None:
 
 
 @pytest.mark.parametrize(
-    "method", ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND", "get", "M-X!"]
+    "method",
+    [
+        "GET",
+        "HEAD",
+        "POST",
+        "PUT",
+        "DELETE",
+        "PATCH",
+        "OPTIONS",
+        "TRACE",
+        "PROPFIND",
+        "get",
+        "M-X!",
+        "CONNECTS",
+        "DISCONNECT",
+    ],
 )
 def test_any_token_is_a_method(method: str) -> None:
     assert accepted(method.encode() + b" / HTTP/1.1\r\nHost: a\r\n\r\n").method == method
@@ -148,6 +163,7 @@ def test_an_invalid_host_is_declined(host: bytes) -> None:
         b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
         b"GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n",
         b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"CONNECT / HTTP/1.1\r\nHost: a\r\n\r\n",
         b"GET /#f HTTP/1.1\r\nHost: a\r\n\r\n",
         b"GET /\x7f HTTP/1.1\r\nHost: a\r\n\r\n",
         b"GET /\xe9 HTTP/1.1\r\nHost: a\r\n\r\n",

@@ -113,7 +113,7 @@ def test_the_beginning_of_a_good_line_passes(so_far: bytes) -> None:
         (b" ", 400),
         (b"GET /abcd", 414),
         (b"GET /abcd HTTP/1.1\r\n", 414),
-        (b"GET / HTTP/1.1  ", 400),
+        (b"GET / HTTP/1.1   ", 400),
         (b"GET / HTTP/1.1 \r\n", 400),
         (b"GET / and more than a version", 400),
     ],

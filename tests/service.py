@@ -1,0 +1,94 @@
+"""A real server in this process, for tests: a script's source in, a port out."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import textwrap
+from typing import TYPE_CHECKING
+
+from siphon.config.settings import ListenerSettings, LogSettings, Settings, TcpAddress, ThreadSettings
+from siphon.script.loader import load
+from siphon.threads.server import Server
+from tests.client import Client
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import ModuleType
+
+
+class Service:
+    """Serves ``source`` on 127.0.0.1, port 0.
+
+    Settings are given by name: those of a listener (``request_timeout_ms=200``), of the threads
+    (``loops=1``), ``shutdown_timeout_ms``, or ``servers=(...)`` for several listeners.
+    """
+
+    def __init__(self, source: str, folder: Path, **given: object) -> None:
+        folder.mkdir()
+        self.path = folder / "app.py"
+        self.path.write_text(textwrap.dedent(source))
+        self.settings = _settings(given)
+        self._server: Server | None = None
+        self._module_name = ""
+
+    @property
+    def server(self) -> Server:
+        """The running server."""
+        assert self._server is not None
+        return self._server
+
+    @property
+    def port(self) -> int:
+        """The port of the first listener."""
+        return self.server.listeners[0].port
+
+    @property
+    def module(self) -> ModuleType:
+        """The script's own module, for what it recorded."""
+        return sys.modules[self._module_name]
+
+    def start(self) -> None:
+        """Loads the script and starts the server."""
+        before = set(sys.modules)
+        registry = load(self.path)
+        self._module_name = next(
+            name
+            for name in set(sys.modules) - before
+            if getattr(sys.modules[name], "__file__", None) == str(self.path)
+        )
+        self._server = Server(self.settings, registry)
+        self._server.start()
+
+    def stop(self) -> bool:
+        """Drains and stops; whether every thread ended. Harmless when called again."""
+        if self._server is None:
+            return True
+        server, self._server = self._server, None
+        sys.modules.pop(self._module_name, None)
+        if str(self.path.parent) in sys.path:
+            sys.path.remove(str(self.path.parent))
+        return server.stop()
+
+    def connect(self, *, timeout_s: float = 30) -> Client:
+        """A raw client connection to the first listener."""
+        return Client(("127.0.0.1", self.port), timeout_s=timeout_s)
+
+
+def _settings(given: dict[str, object]) -> Settings:
+    threads = {field.name for field in dataclasses.fields(ThreadSettings)}
+    listeners = {field.name for field in dataclasses.fields(ListenerSettings)}
+    thread_options = {"loops": 2, **{key: given[key] for key in given if key in threads}}
+    listener_options = {key: given[key] for key in given if key in listeners}
+    unknown = set(given) - threads - listeners - {"servers", "shutdown_timeout_ms"}
+    assert not unknown, unknown
+    servers = given.get("servers")
+    if servers is None:
+        options = {"listen": TcpAddress("127.0.0.1", 0), **listener_options}
+        servers = (ListenerSettings(**options),)  # type: ignore[arg-type]
+    return Settings(
+        servers=servers,  # type: ignore[arg-type]
+        threads=ThreadSettings(**thread_options),  # type: ignore[arg-type]
+        shutdown_timeout_ms=given.get("shutdown_timeout_ms", 10_000),  # type: ignore[arg-type]
+        log=LogSettings(access=False),
+    )
