@@ -27,7 +27,7 @@ type Function = Callable[..., Any]
 type Kind = Literal["guard", "wrap-around", "handler"]
 
 
-def is_async(function: object) -> bool:
+def is_async(function: Any) -> bool:
     """Whether calling ``function`` gives a coroutine.
 
     Looks through functools.partial and ``__call__``, never ``__wrapped__``: a sync wrapper around
@@ -37,8 +37,7 @@ def is_async(function: object) -> bool:
         function = function.func
     if inspect.iscoroutinefunction(function):
         return True
-    call = getattr(type(function), "__call__", None)
-    return not inspect.isroutine(function) and inspect.iscoroutinefunction(call)
+    return not inspect.isroutine(function) and inspect.iscoroutinefunction(type(function).__call__)
 
 
 class Member:

@@ -8,11 +8,13 @@ from siphon.messages import Request, Response
 from siphon.script.registry import Names, current_or_raise
 
 __all__ = [
+    "CallNext",
     "HTTPStatusError",
     "HttpStatusError",
     "Request",
     "RequestCancelled",
     "Response",
+    "SyncCallNext",
     "middleware",
     "on_loop_shutdown",
     "on_loop_startup",
@@ -22,6 +24,11 @@ __all__ = [
 ]
 
 HttpStatusError = HTTPStatusError
+
+type CallNext = Callable[[Request], Awaitable[Response]]
+"""The type of ``call_next`` in an async wrap-around."""
+type SyncCallNext = Callable[[Request], Response]
+"""The type of ``call_next`` in a sync wrap-around."""
 
 type Handler = Callable[[Request], Response | Awaitable[Response]]
 type Guard = Callable[[Request], Response | Awaitable[Response | None] | None]

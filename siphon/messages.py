@@ -34,10 +34,21 @@ class Head(Protocol):
         """The fields in order: name as received, value without surrounding whitespace."""
 
 
-class Watch(Protocol):
-    """Whatever knows whether the client has gone away."""
+class Source(Protocol):
+    """What a Request reads from: an exchange on a connection, or a test's."""
 
-    disconnected: bool
+    @property
+    def head(self) -> Head: ...
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def path_params(self) -> dict[str, str] | None: ...
+    @property
+    def peer(self) -> str: ...
+    @property
+    def trusted_proxies(self) -> tuple[Network, ...]: ...
+    @property
+    def disconnected(self) -> bool: ...
 
 
 class Headers(MutableMapping[str, str]):
@@ -125,9 +136,16 @@ class Response:
         headers: FieldsArgument | None = None,
         body: bytes | str | None = None,
     ) -> None:
-        self.status = status
+        # The setters check; what needs no check is spared the two calls.
+        if type(status) is int and 200 <= status <= 999:
+            self._status = status
+        else:
+            self.status = status
         self._headers = None if headers is None else Headers(headers)
-        self.body = body
+        if type(body) is bytes:
+            self._body = body
+        else:
+            self.body = body
 
     @property
     def status(self) -> int:
@@ -167,9 +185,10 @@ class Response:
         else:
             raise TypeError(f"body is bytes, str or None, not {type(body).__name__}")
 
-    def field_pairs(self) -> list[tuple[str, str]]:
-        """The fields as they will be sent, in order."""
-        return [] if self._headers is None else self._headers.pairs
+    def parts(self) -> tuple[int, list[tuple[str, str]] | None, bytes]:
+        """Status, fields in order (None where there are none) and body, as they will be sent."""
+        headers = self._headers
+        return self._status, None if headers is None else headers.pairs, self._body
 
     def raise_for_status(self) -> Response:
         """Returns the response, or raises HTTPStatusError where the status is 400 or more."""
@@ -193,42 +212,19 @@ class Request:
     middleware to the handler.
     """
 
-    __slots__ = (
-        "__dict__",
-        "_body",
-        "_head",
-        "_headers",
-        "_path_params",
-        "_peer",
-        "_query",
-        "_trusted_proxies",
-        "_watch",
-        "method",
-    )
+    __slots__ = ("__dict__", "_headers", "_path_params", "_query", "_source", "method")
 
-    def __init__(
-        self,
-        head: Head,
-        body: bytes,
-        path_params: dict[str, str] | None,
-        peer: str,
-        trusted_proxies: tuple[Network, ...],
-        watch: Watch,
-    ) -> None:
-        self.method = head.method
-        self._head = head
-        self._body = body
-        self._path_params = path_params
-        self._peer = peer
-        self._trusted_proxies = trusted_proxies
-        self._watch = watch
+    def __init__(self, source: Source) -> None:
+        self.method = source.head.method
+        self._source = source
+        self._path_params = source.path_params
         self._headers: dict[str, str] | None = None
         self._query: list[tuple[str, str]] | None = None
 
     @property
     def raw_path(self) -> str:
         """The path as received: percent-encoded, without the query."""
-        return self._head.target.partition("?")[0]
+        return self._source.head.target.partition("?")[0]
 
     @property
     def path(self) -> str:
@@ -247,7 +243,7 @@ class Request:
     def query(self) -> list[tuple[str, str]]:
         """Every ``(name, value)`` pair of the query, in order; ``+`` is a space, blank values are kept."""
         if self._query is None:
-            self._query = parse_qsl(self._head.target.partition("?")[2], keep_blank_values=True)
+            self._query = parse_qsl(self._source.head.target.partition("?")[2], keep_blank_values=True)
         return self._query
 
     @property
@@ -259,7 +255,7 @@ class Request:
     def headers(self) -> dict[str, str]:
         """The fields with lowercase names; repeated ones joined with ``, `` (Cookie with ``; ``)."""
         if self._headers is None:
-            self._headers = _joined(self._head.fields())
+            self._headers = _joined(self._source.head.fields())
         return self._headers
 
     @property
@@ -269,13 +265,14 @@ class Request:
         Behind a trusted proxy the right-most untrusted entry of X-Forwarded-For, with port 0;
         on a unix-domain socket ``unix:0``.
         """
-        if not self._trusted_proxies:
-            return self._peer
-        return client_address(self._peer, self.headers.get("x-forwarded-for"), self._trusted_proxies)
+        source = self._source
+        if not source.trusted_proxies:
+            return source.peer
+        return client_address(source.peer, self.headers.get("x-forwarded-for"), source.trusted_proxies)
 
     def body(self) -> bytes:
         """The request body, whole and decoded from its transfer coding."""
-        return self._body
+        return self._source.body
 
     def header(self, name: str) -> str | None:
         """One field by its name in any case; None where the client sent none."""
@@ -283,10 +280,10 @@ class Request:
 
     def is_disconnected(self) -> bool:
         """Whether the client has stopped sending (it may only have half-closed) or has gone away."""
-        return self._watch.disconnected
+        return self._source.disconnected
 
     def __repr__(self) -> str:
-        return f"<Request {self.method} {self._head.target}>"
+        return f"<Request {self.method} {self._source.head.target}>"
 
 
 def _joined(fields: list[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -196,7 +196,7 @@ class Router[T]:
         node = _best(self._root, segments, 0, values)
         if node is None or node.other is None:
             return self._not_found
-        built, names = node.by_method[method] if method in node.by_method else node.other
+        built, names = node.by_method[method] if method in node.by_method else node.other  # noqa: SIM401 - as in match
         # A 405 and a 204 name no parameters, and leave the values unused.
         return built, dict(zip(names, values, strict=False)) if names else None
 

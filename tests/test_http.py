@@ -1,6 +1,6 @@
 """The decorators of the ``http`` namespace, as a script uses them."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, assert_type
 
 import pytest
@@ -110,6 +110,7 @@ def test_an_argument_of_the_wrong_type_is_a_type_error(arguments: dict[str, Any]
         ({"methods": [""]}, "'' is no HTTP method"),
         ({"methods": ["GET\n"]}, "is no HTTP method"),
         ({"methods": ["M\u00c9THODE"]}, "is no HTTP method"),
+        ({"methods": ["pa\u00df"]}, "'pa\u00df' is no HTTP method"),
         ({"methods": ["get", "connect"]}, "CONNECT asks for a tunnel"),
         ({"path": "/a/{b"}, "fill its whole segment"),
     ],
@@ -188,15 +189,11 @@ def test_decorators_return_what_they_decorate_with_its_type() -> None:
             return None
 
         @http.middleware
-        async def around(
-            req: http.Request, call_next: Callable[[http.Request], Awaitable[http.Response]]
-        ) -> http.Response:
+        async def around(req: http.Request, call_next: http.CallNext) -> http.Response:
             return await call_next(req)
 
         @http.middleware
-        def sync_around(
-            req: http.Request, call_next: Callable[[http.Request], http.Response]
-        ) -> http.Response:
+        def sync_around(req: http.Request, call_next: http.SyncCallNext) -> http.Response:
             return call_next(req)
 
         @http.route("/untyped")

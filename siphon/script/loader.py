@@ -11,10 +11,10 @@ from pathlib import Path
 from types import CodeType
 
 from siphon.errors import ScriptError
-from siphon.script.place import belongs_to_siphon, registers
+from siphon.script.place import belongs_to_the_user, registers
 from siphon.script.registry import Registry
 
-_IMPORT_MACHINERY = "<frozen importlib."
+_IMPORTING = "<frozen importlib."
 
 
 def load(path: Path) -> Registry:
@@ -29,20 +29,19 @@ def load(path: Path) -> Registry:
     the script's entry in ``sys.modules`` are as they were.
     """
     path = path.absolute()
-    source = _read(path)
+    code = _compile(path, _read(path))
     registry = Registry()
     with _folder_first(path.resolve().parent):
-        _run(_ScriptLoader(_module_name(path), path, source), registry)
-        if not registry.routes:
-            raise ScriptError(f'{path} registers no route: decorate a handler with @http.route("/path")')
+        _run(_ScriptLoader(_module_name(path), path, code), registry)
     return registry
 
 
 def user_traceback(error: BaseException) -> str:
     """The traceback of ``error`` and of all that led to it, from the user's outermost frame on.
 
-    What siphon and the import machinery called before that is left out, and so is what happened inside
-    a decorator that refused its arguments. Ends with a newline.
+    What siphon and the standard library called before that is left out, and so is what happened inside
+    a decorator that refused its arguments. An error without a frame of the user's is siphon's own, and
+    all its frames are kept. Ends with a newline.
     """
     summary = traceback.TracebackException.from_exception(error)
     left = [summary]
@@ -55,14 +54,14 @@ def user_traceback(error: BaseException) -> str:
 
 
 class _ScriptLoader(SourceFileLoader):
-    """Compiles the source it is given and keeps no bytecode: two changes in one second would go unseen."""
+    """Runs the code it is given. Keeps no bytecode on disk: two changes in one second would go unseen."""
 
-    def __init__(self, name: str, path: Path, source: str) -> None:
+    def __init__(self, name: str, path: Path, code: CodeType) -> None:
         super().__init__(name, str(path))
-        self._source = source
+        self._code = code
 
     def get_code(self, fullname: str) -> CodeType:
-        return self.source_to_code(self._source, self.path)
+        return self._code
 
 
 def _run(loader: _ScriptLoader, registry: Registry) -> None:
@@ -75,6 +74,10 @@ def _run(loader: _ScriptLoader, registry: Registry) -> None:
     try:
         with registry.collecting():
             loader.exec_module(module)
+        if not registry.routes:
+            raise ScriptError(
+                f'{loader.path} registers no route: decorate a handler with @http.route("/path")'
+            )
     except BaseException as error:
         if previous is None:
             sys.modules.pop(loader.name, None)
@@ -101,6 +104,16 @@ def _read(path: Path) -> str:
         raise ScriptError(f"{path}:{line}: not {error.encoding}: save the script as UTF-8") from error
     except SyntaxError as error:
         raise ScriptError(f"{path}: {error.msg}: save the script as UTF-8") from error
+
+
+def _compile(path: Path, source: str) -> CodeType:
+    try:
+        return compile(source, path, "exec", dont_inherit=True)
+    except SyntaxError as error:
+        text = "".join(traceback.format_exception_only(error)).rstrip("\n")
+        raise ScriptError(text if error.filename is not None else f"{path}: {text}") from error
+    except (MemoryError, RecursionError) as error:
+        raise ScriptError(f"{path} nests too deeply to be compiled") from error
 
 
 @contextmanager
@@ -142,15 +155,8 @@ def _is_file(origin: str | None, path: Path) -> bool:
 
 def _cut_frames(error: traceback.TracebackException) -> None:
     frames = error.stack
-    outer = 0
-    for frame in frames:
-        if not belongs_to_siphon(frame.filename) and not frame.filename.startswith(_IMPORT_MACHINERY):
-            break
-        outer += 1
-    # With no frame of the user's in it the error is siphon's own, and all of it is wanted; only a
-    # file that does not compile has no frame by nature.
-    if outer < len(frames) or (error.exc_type is not None and issubclass(error.exc_type, SyntaxError)):
-        del frames[:outer]
-    # A decorator's complaint is about the line that called it.
-    while len(frames) > 1 and registers(frames[-1].filename):
+    first = next((at for at, frame in enumerate(frames) if belongs_to_the_user(frame.filename)), 0)
+    del frames[:first]
+    # A decorator's complaint is about the line that called it, a failed import about the statement.
+    while len(frames) > 1 and (registers(frames[-1].filename) or frames[-1].filename.startswith(_IMPORTING)):
         del frames[-1]

@@ -1,6 +1,7 @@
 """Where in the user's files something is written, for messages that a person must act on."""
 
 import functools
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,6 +9,8 @@ from pathlib import Path
 from types import CodeType, FunctionType, MethodType
 
 _PACKAGE = str(Path(__file__).parent.parent) + "/"
+_STANDARD_LIBRARY = str(Path(os.__file__).parent) + "/"
+_SITE_PACKAGES = (f"{_STANDARD_LIBRARY}site-packages/", f"{_STANDARD_LIBRARY}dist-packages/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,13 @@ class Place:
 def belongs_to_siphon(file: str) -> bool:
     """Whether ``file``, as a code object names it, is part of this package."""
     return file.startswith(_PACKAGE)
+
+
+def belongs_to_the_user(file: str) -> bool:
+    """Whether ``file``, as a code object names it, is neither siphon's nor the standard library's."""
+    if file.startswith(_STANDARD_LIBRARY) and not file.startswith(_SITE_PACKAGES):
+        return False
+    return not belongs_to_siphon(file) and not file.startswith("<frozen ")
 
 
 def registers(file: str) -> bool:

@@ -158,12 +158,12 @@ def current_or_raise(decorator: str) -> Registry:
 
 
 def _checked_methods(methods: Names, place: Place) -> tuple[str, ...]:
-    names = tuple(
-        dict.fromkeys(name.upper() for name in _checked_names("methods", methods, '["GET"]', place))
-    )
-    for name in names:
+    given = _checked_names("methods", methods, '["GET"]', place)
+    for name in given:
+        # Before it is upper-cased, which makes ASCII of some letters that are none.
         if _TOKEN.fullmatch(name) is None:
             raise ScriptError(f"{place}: {name!r} is no HTTP method")
+    names = tuple(dict.fromkeys(name.upper() for name in given))
     if "CONNECT" in names:
         raise ScriptError(f"{place}: CONNECT asks for a tunnel, which siphon refuses: no route can take it")
     return (ANY_METHOD,) if ANY_METHOD in names else names

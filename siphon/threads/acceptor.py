@@ -36,13 +36,15 @@ if TYPE_CHECKING:
 
     from siphon.threads.lanes import Lanes
     from siphon.threads.listener import Listener
-    from siphon.wire.incoming import Whole
+    from siphon.wire.head import RequestHead
 
 _RECV_BYTES: Final = 65_536
 # What is read ahead of a request that is being answered; past it the client waits.
 _AHEAD_MAX_BYTES: Final = 65_536
 _ACCEPTS_A_TURN: Final = 128
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_BEING_ANSWERED: Final = frozenset({RUNNING, SENDING})
+_ARRIVING: Final = frozenset({HEAD, BODY})
 _NO_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -132,8 +134,8 @@ class Acceptor(threading.Thread):
         self._now = now = monotonic()
         connections = self._connections
         for fd, mask in events:
-            connection = connections.get(fd)
-            if connection is not None:
+            if fd in connections:
+                connection = connections[fd]
                 if mask & WRITABLE and connection.state == SENDING:
                     self._flush(connection)
                 else:
@@ -166,9 +168,10 @@ class Acceptor(threading.Thread):
             return
         with connection.lock:
             state = connection.state
-            if state == RUNNING or state == SENDING:
+            busy = state in _BEING_ANSWERED
+            if busy:
                 connection.input_waits = True
-        if state == RUNNING or state == SENDING:
+        if busy:
             if connection.incoming.keep(data) > _AHEAD_MAX_BYTES:
                 connection.reading = False
                 self._watch(connection)
@@ -178,12 +181,12 @@ class Acceptor(threading.Thread):
     def _advance(self, connection: Connection, data: bytes) -> None:
         """Goes on with the request that is arriving; the connection is the acceptor's."""
         try:
-            whole = connection.incoming.receive(data)
+            head = connection.incoming.receive(data)
         except ProtocolError as error:
             self._refuse(connection, error)
             return
-        if whole is not None:
-            self._dispatch(connection, whole)
+        if head is not None:
+            self._dispatch(connection, head)
         elif connection.incoming.in_body:
             self._body_arrives(connection)
         elif connection.state == IDLE and connection.incoming.begun:
@@ -191,14 +194,15 @@ class Acceptor(threading.Thread):
             # Absolute: a head that drips in does not move it.
             connection.deadline = self._now + connection.listener.header_timeout_s
 
-    def _dispatch(self, connection: Connection, whole: Whole) -> None:
-        head = whole.head
+    def _dispatch(self, connection: Connection, head: RequestHead) -> None:
         try:
             chain, path_params = connection.listener.router.match(head.method, head.target)
         except ProtocolError as error:
             self._refuse(connection, error)
             return
-        exchange = Exchange(connection, self._lanes, head, whole.body, chain, path_params, self._now)
+        exchange = Exchange(
+            connection, self._lanes, head, connection.incoming.body, chain, path_params, self._now
+        )
         connection.requests += 1
         connection.exchange = exchange
         connection.state = after(connection.state, DISPATCHED)
@@ -302,7 +306,7 @@ class Acceptor(threading.Thread):
     def _next_request(self, connection: Connection) -> None:
         if connection.incoming.begun:
             self._advance(connection, b"")
-        if connection.state in (IDLE, HEAD, BODY):
+        if connection.state == IDLE or connection.state in _ARRIVING:
             if connection.end_of_input or (self.draining and not connection.incoming.begun):
                 self._close(connection)
             else:
@@ -382,7 +386,7 @@ class Acceptor(threading.Thread):
                         "warning",
                         f"504 for {exchange.head.method} {exchange.head.target}: over request_timeout_ms",
                     )
-            elif state == HEAD or state == BODY:
+            elif state in _ARRIVING:
                 self._refuse(connection, ProtocolError(408, "the request took too long to arrive"))
             elif state != RUNNING:
                 self._close(connection)

@@ -15,6 +15,7 @@ from siphon.threads.connection import LATE, OWNER_NEEDED
 from siphon.threads.held import Held, Inner, Visit
 
 if TYPE_CHECKING:
+    from siphon.config.settings import Network
     from siphon.dispatch import Chain
     from siphon.threads.blocking import BlockingWorker
     from siphon.threads.connection import Connection
@@ -78,17 +79,15 @@ class Exchange(Call):
         self.task: asyncio.Task[None] | None = None
         self.inner_tasks: set[asyncio.Task[None]] | None = None
 
-    def request(self) -> Request:
-        """The Request that the chain sees; made on the thread that begins the work."""
-        connection = self.connection
-        return Request(
-            self.head,
-            self.body,
-            self.path_params,
-            connection.peer,
-            connection.listener.settings.trusted_proxies,
-            self,
-        )
+    @property
+    def peer(self) -> str:
+        """The socket's other end."""
+        return self.connection.peer
+
+    @property
+    def trusted_proxies(self) -> tuple[Network, ...]:
+        """Whose word on the client's address counts."""
+        return self.connection.listener.settings.trusted_proxies
 
     # On a loop ---------------------------------------------------------------------------------
 
@@ -106,7 +105,7 @@ class Exchange(Call):
     async def run(self, worker: LoopWorker) -> None:
         """Runs what is left of the chain and answers. The loop worker's thread."""
         paused = self.paused
-        request = self.request() if paused is None else paused[1]
+        request = Request(self) if paused is None else paused[1]
         try:
             handler = self.chain.lone_handler
             if paused is not None:
@@ -157,7 +156,7 @@ class Exchange(Call):
         """Runs the chain's sync members, and answers or hands over to a loop."""
         if self.ended:
             return
-        request = self.request()
+        request = Request(self)
         try:
             outcome = Context().run(self.proceed_sync, 0, request)
         except BaseException as error:  # noqa: BLE001 - as on a loop

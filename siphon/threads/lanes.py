@@ -54,17 +54,21 @@ class Lanes:
         return refused
 
     def _submit_to_loops(self, exchanges: list[Exchange]) -> None:
-        loops = self.loops
+        """Deals a batch out so that the loops' loads come out as even as can be."""
+        loops = sorted(self.loops, key=_load)
         loads = [worker.load for worker in loops]
-        batches: list[list[Exchange]] = [[] for _ in loops]
-        for exchange in exchanges:
-            number = loads.index(min(loads))
-            exchange.loop_worker = loops[number]
-            batches[number].append(exchange)
-            loads[number] += 1
-        for worker, batch in zip(loops, batches, strict=True):
+        share = -(-(sum(loads) + len(exchanges)) // len(loops))
+        begin = 0
+        for worker, load in zip(loops, loads, strict=True):
+            end = begin + max(0, share - load)
+            batch = exchanges[begin:end]
             if batch:
+                for exchange in batch:
+                    exchange.loop_worker = worker
                 worker.submit(batch)
+            begin = end
+            if begin >= len(exchanges):
+                return
 
     def move_to_loop(self, exchange: Exchange) -> None:
         """Hands an exchange from its blocking worker to a loop."""

@@ -51,11 +51,9 @@ class Encoder:
             self._second = second
             self._with_server.clear()
             self._without_server.clear()
-        status = response.status
+        status, pairs, body = response.parts()
         prefixes = self._with_server if server_header else self._without_server
-        start = prefixes.get(status) or self._start(status, server_header)
-        body = response.body
-        pairs = response.field_pairs()
+        start = prefixes[status] if status in prefixes else self._start(status, server_header)
         if pairs:
             fields, keep_alive, own_date, own_server, length = self._fields(pairs, keep_alive)
             if own_date or own_server:

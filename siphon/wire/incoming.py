@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from siphon.wire.head import DECLINE, NEED_MORE, RequestHead, scan
 from siphon.wire.http1 import Http1Reader
@@ -11,25 +11,22 @@ if TYPE_CHECKING:
     from siphon.wire.head import WireLimits
 
 
-class Whole(NamedTuple):
-    """A request that has come in whole."""
-
-    head: RequestHead
-    body: bytes
-
-
 class Incoming:
     """What has been received on a connection and is no request yet.
 
-    Used by the connection's acceptor alone. After ``receive`` has returned a request, what follows
-    it is kept; ``receive(b"")`` looks there for the next one.
+    Used by the connection's acceptor alone. After ``receive`` has returned a head, ``body`` is that
+    request's and what follows it is kept; ``receive(b"")`` looks there for the next one.
     """
 
-    __slots__ = ("_buffer", "_head", "_limits", "_missing_bytes", "_parts", "_reader")
+    __slots__ = ("_begin", "_buffer", "_head", "_limits", "_missing_bytes", "_parts", "_reader", "body")
 
     def __init__(self, limits: WireLimits) -> None:
         self._limits = limits
+        self.body = b""
+        # What has come and is no request yet, from ``_begin`` on: pipelined requests are cut off it
+        # without a copy of the rest for each.
         self._buffer = b""
+        self._begin = 0
         # A request whose head the scanner has accepted and whose body is still arriving.
         self._head: RequestHead | None = None
         self._parts: list[bytes] = []
@@ -37,46 +34,55 @@ class Incoming:
         # A request that the scanner has declined.
         self._reader: Http1Reader | None = None
 
-    def receive(self, data: bytes) -> Whole | None:
-        """The next request once it is whole, else None. Raises ProtocolError."""
+    def receive(self, data: bytes) -> RequestHead | None:
+        """The head of the next request once the request is whole, else None. Raises ProtocolError."""
         if self._reader is not None:
             return self._read(self._reader, data)
         if self._head is not None:
             return self._collect(self._head, data)
-        buffer = self._buffer + data if self._buffer else data
-        if not buffer:
-            return None
-        head = scan(buffer, self._limits)
+        buffer = data if not self._buffer else self._joined(data)
+        start = self._begin
+        head = scan(buffer, self._limits, start)
         if head is NEED_MORE:
             self._buffer = buffer
             return None
         if head is DECLINE:
-            self._buffer = b""
+            self._set_rest(b"", 0)
             self._reader = Http1Reader(self._limits)
-            return self._read(self._reader, buffer)
+            return self._read(self._reader, buffer[start:])
         begin = head.end
         end = begin + head.content_length
-        if len(buffer) == end:
-            self._buffer = b""
-            return Whole(head, buffer[begin:])
-        if len(buffer) > end:
-            self._buffer = buffer[end:]
-            return Whole(head, buffer[begin:end])
-        self._head = head
-        self._parts = [buffer[begin:]]
-        self._missing_bytes = end - len(buffer)
-        self._buffer = b""
-        return None
+        size = len(buffer)
+        if size < end:
+            self._head = head
+            self._parts = [buffer[begin:]]
+            self._missing_bytes = end - size
+            self._set_rest(b"", 0)
+            return None
+        self.body = buffer[begin:end]
+        if size > end:
+            self._set_rest(buffer, end)
+        elif self._buffer:
+            self._set_rest(b"", 0)
+        return head
+
+    def _joined(self, data: bytes) -> bytes:
+        if data:
+            self._set_rest(self._buffer[self._begin :] + data, 0)
+        return self._buffer
+
+    def _set_rest(self, buffer: bytes, begin: int) -> None:
+        self._buffer = buffer
+        self._begin = begin
 
     def keep(self, data: bytes) -> int:
         """Keeps what came while a request is being answered; returns how many bytes are kept."""
-        self._buffer += data
-        return len(self._buffer)
+        return len(self._joined(data))
 
     @property
     def kept_bytes(self) -> int:
         """How much is buffered behind the last whole request, or of a head that is not whole."""
-        return len(self._buffer)
+        return len(self._buffer) - self._begin
 
     @property
     def in_body(self) -> bool:
@@ -103,23 +109,23 @@ class Incoming:
         reader.wants_continue = False
         return True
 
-    def _collect(self, head: RequestHead, data: bytes) -> Whole | None:
+    def _collect(self, head: RequestHead, data: bytes) -> RequestHead | None:
         missing = self._missing_bytes
         if len(data) < missing:
             self._parts.append(data)
             self._missing_bytes = missing - len(data)
             return None
-        self._buffer = data[missing:]
         self._parts.append(data[:missing])
-        body = b"".join(self._parts)
-        self._head = None
+        self.body = b"".join(self._parts)
         self._parts = []
-        return Whole(head, body)
+        self._head = None
+        self._set_rest(data[missing:], 0)
+        return head
 
-    def _read(self, reader: Http1Reader, data: bytes) -> Whole | None:
+    def _read(self, reader: Http1Reader, data: bytes) -> RequestHead | None:
         if not reader.receive(data):
             return None
-        assert reader.head is not None
         self._reader = None
-        self._buffer = reader.rest
-        return Whole(reader.head, reader.body)
+        self.body = reader.body
+        self._set_rest(reader.rest, 0)
+        return reader.head
