@@ -62,7 +62,7 @@ def _run(command: str, options: argparse.Namespace) -> int:
         return _check(script, settings, registry)
     if command == "routes":
         return _routes(registry)
-    return _serve(settings, registry, dev=options.dev)
+    return _serve(settings, registry, dev=options.dev, allow_gil=options.allow_gil)
 
 
 def _overrides(options: argparse.Namespace) -> Overrides:
@@ -76,10 +76,10 @@ def _overrides(options: argparse.Namespace) -> Overrides:
     )
 
 
-def _serve(settings: Settings, registry: Registry, *, dev: bool) -> int:
+def _serve(settings: Settings, registry: Registry, *, dev: bool, allow_gil: bool) -> int:
     from siphon.threads.server import Server
 
-    return Server(settings, registry, dev=dev).serve(f"siphon {__version__} on {describe()}")
+    return Server(settings, registry, dev=dev, allow_gil=allow_gil).serve(f"siphon {__version__} on {describe()}")
 
 
 def _check(script: Path, settings: Settings, registry: Registry) -> int:

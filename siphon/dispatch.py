@@ -138,6 +138,11 @@ class Paused:
         self.index = index
         self.awaitable = awaitable
 
+    def discard(self) -> None:
+        """Nobody will go on from here: a coroutine that was never begun is closed without a warning."""
+        if inspect.iscoroutine(self.awaitable):
+            self.awaitable.close()
+
 
 type Outcome = Response | Paused
 type _Blame = tuple[BaseException, Kind]

@@ -58,8 +58,12 @@ class ResponseError(SiphonError):
     """The script's response cannot be sent as it is; the message names the header at fault."""
 
 
-class IllegalMove(SiphonError):
-    """A connection was asked for a move that its state does not have: a bug in siphon."""
+class InternalError(SiphonError):
+    """A bug in siphon: exit code 1."""
+
+
+class IllegalMove(InternalError):
+    """A connection was asked for a move that its state does not have."""
 
 
 class HTTPStatusError(SiphonError):

@@ -29,7 +29,10 @@ class Client:
     """One connection. Reading raises TimeoutError after ``timeout_s`` and EOFError at an early end."""
 
     def __init__(self, address: tuple[str, int] | str, *, timeout_s: float = 30) -> None:
-        family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+        if isinstance(address, str):
+            family = socket.AF_UNIX
+        else:
+            family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.sock = socket.socket(family, socket.SOCK_STREAM)
         self.sock.settimeout(timeout_s)
         self.sock.connect(address)

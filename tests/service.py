@@ -21,11 +21,13 @@ class Service:
     """Serves ``source`` on 127.0.0.1, port 0.
 
     Settings are given by name: those of a listener (``request_timeout_ms=200``), of the threads
-    (``loops=1``), ``shutdown_timeout_ms``, or ``servers=(...)`` for several listeners.
+    (``loops=1``), ``shutdown_timeout_ms``, or ``servers=(...)`` for several listeners. ``dev``:
+    tracebacks in error pages.
     """
 
-    def __init__(self, source: str, folder: Path, **given: object) -> None:
+    def __init__(self, source: str, folder: Path, *, dev: bool = False, **given: object) -> None:
         folder.mkdir()
+        self._dev = dev
         self.path = folder / "app.py"
         self.path.write_text(textwrap.dedent(source))
         self.settings = _settings(given)
@@ -49,7 +51,7 @@ class Service:
         return sys.modules[self._module_name]
 
     def start(self) -> None:
-        """Loads the script and starts the server."""
+        """Loads the script and starts the server; raises what the server raises."""
         before = set(sys.modules)
         registry = load(self.path)
         self._module_name = next(
@@ -57,22 +59,31 @@ class Service:
             for name in set(sys.modules) - before
             if getattr(sys.modules[name], "__file__", None) == str(self.path)
         )
-        self._server = Server(self.settings, registry)
-        self._server.start()
+        try:
+            server = Server(self.settings, registry, dev=self._dev)
+            server.start()
+        except BaseException:
+            self._forget_script()
+            raise
+        self._server = server
 
     def stop(self) -> bool:
         """Drains and stops; whether every thread ended. Harmless when called again."""
         if self._server is None:
             return True
         server, self._server = self._server, None
+        self._forget_script()
+        return server.stop()
+
+    def _forget_script(self) -> None:
         sys.modules.pop(self._module_name, None)
         if str(self.path.parent) in sys.path:
             sys.path.remove(str(self.path.parent))
-        return server.stop()
 
-    def connect(self, *, timeout_s: float = 30) -> Client:
-        """A raw client connection to the first listener."""
-        return Client(("127.0.0.1", self.port), timeout_s=timeout_s)
+    def connect(self, *, listener: int = 0, timeout_s: float = 30) -> Client:
+        """A raw client connection to a listener, the first one unless told otherwise."""
+        sock = self.server.listeners[listener].socket
+        return Client(sock.getsockname(), timeout_s=timeout_s)
 
 
 def _settings(given: dict[str, object]) -> Settings:

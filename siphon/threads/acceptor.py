@@ -144,13 +144,14 @@ class Acceptor(threading.Thread):
                 self._attend_kicked()
             elif fd in self._listeners:
                 self._accept(self._listeners[fd])
-        if self._for_loops or self._for_workers:
-            self._hand_over()
         if now >= self._wheel.next_due:
             for connection in self._wheel.due(now):
                 self._look_at_deadline(connection)
         if self._paused and now >= self._resume_at:
             self._resume_accepting()
+        # More than once where a refusal lets the next pipelined request go ahead.
+        while self._for_loops or self._for_workers:
+            self._hand_over()
 
     # Reading -----------------------------------------------------------------------------------
 
@@ -208,7 +209,7 @@ class Acceptor(threading.Thread):
         connection.state = after(connection.state, DISPATCHED)
         connection.deadline = self._now + connection.listener.request_timeout_s
         # Nobody else knows the exchange yet, so none of this needs the lock.
-        connection.input_waits = connection.incoming.kept_bytes > 0
+        connection.input_waits = connection.incoming.kept_bytes > 0 or not connection.reading
         (self._for_loops if chain.first_is_async else self._for_workers).append(exchange)
 
     def _body_arrives(self, connection: Connection) -> None:
@@ -395,11 +396,12 @@ class Acceptor(threading.Thread):
 
     # Accepting ---------------------------------------------------------------------------------
 
-    def _accept(self, listener: Listener) -> None:
+    def _accept(self, listener: Listener) -> bool:
+        """Accepts who waits, up to a turn's share; whether there may be more."""
         for _ in range(_ACCEPTS_A_TURN):
             if not listener.enter() and not (self._make_room(listener) and listener.enter()):
                 self._pause(listener, f"max_connections ({listener.settings.max_connections}) reached")
-                return
+                return False
             try:
                 sock, address = listener.socket.accept()
             except OSError as error:
@@ -407,12 +409,13 @@ class Acceptor(threading.Thread):
                 if error.errno in _NO_DESCRIPTORS:
                     self._pause(listener, f"cannot accept: {error.strerror}")
                 # Otherwise nobody waits any more, or the newcomer has gone again.
-                return
+                return error.errno == errno.ECONNABORTED
             sock.setblocking(False)
             connection = Connection(sock, _peer_name(sock, address), listener, self, self._now)
             self._connections[connection.fd] = connection
             self._watch(connection)
             self._wheel.file(connection, self._now)
+        return True
 
     def _make_room(self, listener: Listener) -> bool:
         """Closes the connection that has been idle longest; False where none is idle between requests."""
@@ -456,9 +459,9 @@ class Acceptor(threading.Thread):
 
     def _begin_drain(self) -> None:
         for fd, listener in self._listeners.items():
-            if fd not in self._paused:
-                # Who is in the backlog has connected: they are served, not reset.
-                self._accept(listener)
+            # Who is in the backlog has connected: they are served, not reset.
+            while fd not in self._paused and self._accept(listener):
+                pass
         for fd in self._listeners:
             if fd not in self._paused:
                 self._poller.unregister(fd)

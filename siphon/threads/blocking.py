@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import traceback
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,8 @@ class BlockingLane:
         # A worker has been woken or started and has not come to the inbox yet.
         self._waking = False
         self._stopping = False
+        # Workers that have an item.
+        self._at_work = 0
         # Exchanges that wait or run here; visits count on their loop.
         self.load = 0
 
@@ -52,9 +55,7 @@ class BlockingLane:
     def submit(self, exchanges: Sequence[Exchange]) -> Sequence[Exchange]:
         """Queues a batch and wakes one worker; returns those that the bound on the queue leaves out."""
         with self._lock:
-            # A worker that is parked, or may still be started, takes an item without its waiting.
-            idle = len(self._parked) + self._maximum - len(self._workers)
-            room = max(0, self._queue_max + idle - len(self._inbox))
+            room = self._room()
             taken = exchanges[:room]
             self._inbox.extend(taken)
             self.load += len(taken)
@@ -76,8 +77,7 @@ class BlockingLane:
     def submit_visit(self, visit: Visit) -> bool:
         """Queues one visit of an exchange that runs on a loop; False where the queue is full."""
         with self._lock:
-            idle = len(self._parked) + self._maximum - len(self._workers)
-            if len(self._inbox) >= self._queue_max + idle:
+            if not self._room():
                 return False
             self._inbox.append(visit)
             worker = self._next_to_wake()
@@ -111,8 +111,9 @@ class BlockingLane:
     def take(self, worker: BlockingWorker, done: Item | None) -> Item | None:
         """The next item for ``worker``, or None: it is parked then, or the lane has stopped."""
         with self._lock:
-            if done is not None and done.counted:
-                self.load -= 1
+            if done is not None:
+                self._at_work -= 1
+                self.load -= done.counted
             if worker.woken:
                 worker.woken = False
                 self._waking = False
@@ -123,10 +124,18 @@ class BlockingLane:
                     self._parked.append(worker)
                 return None
             item = self._inbox.popleft()
+            self._at_work += 1
             following = self._next_to_wake()
         if following is not None:
             self._wake(following)
         return item
+
+    def _room(self) -> int:
+        """How many more items may come; ``_lock`` is held.
+
+        What a worker that is not at work, or not even started, is about to take does not count as waiting.
+        """
+        return max(0, self._queue_max + self._maximum - self._at_work - len(self._inbox))
 
     def _next_to_wake(self) -> BlockingWorker | None:
         """Whom to wake for what is in the inbox; ``_lock`` is held."""
@@ -186,8 +195,14 @@ class BlockingWorker(threading.Thread):
         while True:
             item = lane.take(self, item)
             if item is not None:
-                item.on_worker(self)
+                self._work(item)
             elif self.stopped:
                 return
             else:
                 self.gate.acquire()
+
+    def _work(self, item: Item) -> None:
+        try:
+            item.on_worker(self)
+        except Exception as error:  # noqa: BLE001 - user code's errors are caught where they arise
+            journal.log("error", f"a bug in siphon: {''.join(traceback.format_exception(error)).rstrip()}")

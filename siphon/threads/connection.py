@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from siphon.threads.listener import LINGER_S
 from siphon.wire.incoming import Incoming
+from siphon.wire.proxied import ProxiedIncoming
 from siphon.wire.states import (
     ANSWERED,
     ANSWERED_LAST,
@@ -85,7 +86,8 @@ class Connection:
         # The client has sent FIN: it may have half-closed and still wait for its answer.
         self.end_of_input = False
         # The acceptor's own.
-        self.incoming = Incoming(listener.limits)
+        proxied = listener.settings.proxy_protocol
+        self.incoming = ProxiedIncoming(listener.limits, self) if proxied else Incoming(listener.limits)
         self.requests = 0
         self.reading = True
         # The events the poller watches; -1 where it does not know the descriptor.
@@ -134,7 +136,7 @@ class Connection:
             self.sock.shutdown(socket.SHUT_WR)
         except OSError:
             self.broken = True
-        return OWNER_NEEDED if self.broken or self.end_of_input or not self.reading else SENT
+        return OWNER_NEEDED if self.broken or self.end_of_input or self.input_waits else SENT
 
     def abandon(self, exchange: Exchange) -> int:
         """Ends ``exchange`` without an answer: the connection will be closed."""

@@ -95,6 +95,8 @@ class Exchange(Call):
         """Begins, or goes on, as an eager task: one that never suspends is done when this returns."""
         if self.ended:
             worker.finished += 1
+            if self.paused is not None:
+                self.paused[0].discard()
             return
         task = asyncio.Task(self.run(worker), loop=worker.loop, eager_start=True)
         if not task.done():
@@ -166,12 +168,14 @@ class Exchange(Call):
             self.answer(outcome, worker.encoder)
         else:
             self.paused = (outcome, request)
-            self.lanes.move_to_loop(self)
+            if not self.lanes.move_to_loop(self):
+                outcome.discard()
 
     def hold(self, paused: Paused, request: Request) -> Response:
         """Runs the inner part on a loop and waits, serving this exchange's own sync members meanwhile."""
         with self.connection.lock:
             if self.ended:
+                paused.discard()
                 raise RequestCancelled("the request has ended")
             outermost = self.held is None
             if self.held is None:

@@ -6,12 +6,13 @@ import asyncio
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
+from siphon.dispatch import Paused
 from siphon.errors import RequestCancelled
 
 if TYPE_CHECKING:
     from contextvars import Context
 
-    from siphon.dispatch import Outcome, Paused
+    from siphon.dispatch import Outcome
     from siphon.messages import Request, Response
     from siphon.threads.blocking import BlockingWorker
     from siphon.threads.exchange import Exchange
@@ -69,6 +70,8 @@ class Visit:
     def on_loop(self, worker: LoopWorker) -> None:
         """Resolves the future, on its loop."""
         if self.future.done():
+            if isinstance(self._outcome, Paused):
+                self._outcome.discard()
             return
         if self._error is None:
             assert self._outcome is not None
@@ -121,6 +124,9 @@ class Inner:
     def _done(self, task: asyncio.Task[None]) -> None:
         assert self._exchange.inner_tasks is not None
         self._exchange.inner_tasks.discard(task)
+        if task.cancelled():
+            # Before its first step, or _run would have caught it.
+            self._paused.discard()
         self._held.put(self)
 
     def result(self) -> Response:

@@ -70,15 +70,16 @@ class Lanes:
             if begin >= len(exchanges):
                 return
 
-    def move_to_loop(self, exchange: Exchange) -> None:
-        """Hands an exchange from its blocking worker to a loop."""
+    def move_to_loop(self, exchange: Exchange) -> bool:
+        """Hands an exchange from its blocking worker to a loop; False where it has ended meanwhile."""
         with exchange.connection.lock:
             if exchange.ended:
-                return
+                return False
             if exchange.loop_worker is None:
                 exchange.loop_worker = self.least_loaded()
             worker = exchange.loop_worker
         worker.submit([exchange])
+        return True
 
 
 def _load(worker: LoopWorker) -> int:

@@ -11,9 +11,10 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from siphon.dispatch import compile_chain
-from siphon.errors import ScriptError, StartError
+from siphon.errors import InternalError, ScriptError, StartError
 from siphon.journal import journal, say
 from siphon.routing import Router, routes_on
+from siphon.script.interpreter import GilGuard
 from siphon.script.loader import user_traceback
 from siphon.script.place import name_of
 from siphon.threads.acceptor import Acceptor
@@ -40,8 +41,13 @@ class Stopped(Exception):
 class Server:
     """One process's server. The main thread makes it and calls ``serve``; it only waits after that."""
 
-    def __init__(self, settings: Settings, registry: Registry, *, dev: bool = False) -> None:
-        """Binds every address; raises StartError or ScriptError."""
+    def __init__(
+        self, settings: Settings, registry: Registry, *, dev: bool = False, allow_gil: bool = False
+    ) -> None:
+        """Binds every address; raises StartError or ScriptError.
+
+        ``dev``: tracebacks in error pages. ``allow_gil``: a hook may switch the GIL on.
+        """
         self._settings = settings
         self._registry = registry
         self._events: SimpleQueue[int | HookRun | Acceptor] = SimpleQueue()
@@ -49,6 +55,7 @@ class Server:
         self.listeners: list[Listener] = []
         self._acceptors: list[Acceptor] = []
         self._started = False
+        self._allow_gil = allow_gil
         try:
             self._bind()
         except BaseException:
@@ -93,8 +100,10 @@ class Server:
         """Starts the threads, runs the hooks, and lets clients in. Raises ScriptError, StartError."""
         try:
             self._lanes.start()
-            self._run_hooks(self._registry.on_startup)
-            self._run_loop_hooks(self._registry.on_loop_startup)
+            # A hook may import what switches the GIL on, as the script itself may.
+            with GilGuard(allow_gil=self._allow_gil):
+                self._run_hooks(self._registry.on_startup)
+                self._run_loop_hooks(self._registry.on_loop_startup)
             for listener in self.listeners:
                 listener.listen()
             for number in range(self._settings.threads.acceptors):
@@ -167,7 +176,7 @@ class Server:
             if isinstance(event, int):
                 return
             if isinstance(event, Acceptor):
-                raise StartError(f"{event.name} has ended unexpectedly")
+                raise InternalError(f"{event.name} has ended unexpectedly; its traceback is above")
 
     # Stop --------------------------------------------------------------------------------------
 
@@ -221,7 +230,7 @@ class Server:
                 event = self._events.get(timeout=max(0.0, deadline - time.monotonic()))
             except Empty:
                 if aborted:
-                    raise StartError("an acceptor did not end") from None
+                    raise InternalError("an acceptor did not end") from None
                 aborted = True
                 deadline = time.monotonic() + _ABORT_GRACE_S
                 journal.log("warning", "shutdown_timeout_ms has passed: cancelling what is left")

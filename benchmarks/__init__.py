@@ -1,0 +1,1 @@
+"""Figures against other servers: ``python -m benchmarks``, or ``make bench``."""

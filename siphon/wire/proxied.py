@@ -1,0 +1,48 @@
+"""The bytes of a connection that begins with a PROXY header."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from siphon.wire.incoming import Incoming
+from siphon.wire.proxy import read_header
+
+if TYPE_CHECKING:
+    from siphon.wire.head import RequestHead, WireLimits
+
+
+class Peered(Protocol):
+    """Whatever has a peer that the header may correct."""
+
+    peer: str
+
+
+class ProxiedIncoming(Incoming):
+    """Takes the PROXY header off the front, and tells the connection who its client is."""
+
+    __slots__ = ("_connection", "_header")
+
+    def __init__(self, limits: WireLimits, connection: Peered) -> None:
+        super().__init__(limits)
+        self._connection = connection
+        # What has come of the header; None once it is whole.
+        self._header: bytes | None = b""
+
+    def receive(self, data: bytes) -> RequestHead | None:
+        """As ``Incoming.receive``; a connection without the header is refused with ProtocolError."""
+        if self._header is None:
+            return super().receive(data)
+        buffer = self._header + data
+        header = read_header(buffer)
+        if header is None:
+            self._header = buffer
+            return None
+        self._header = None
+        if header.peer is not None:
+            self._connection.peer = header.peer
+        return super().receive(buffer[header.end :])
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything of the header or of a next request is there."""
+        return bool(self._header) or super().begun
