@@ -6,11 +6,11 @@ cd "$(dirname "$0")/.."
 scripts/apt.sh bench
 python=$(scripts/python.sh --pgo)
 
-# Makes the virtual environment $1, which runs on $python, and installs what the rest of the arguments say;
-# does nothing where that has been done.
+# Makes the virtual environment $1, which runs on $python, and installs what the arguments from the third on
+# say; does nothing where that has been done since the file $2, which lists the packages, has changed.
 provide() {
-    local venv=$1; shift
-    local wanted; wanted="$python $* $(cat benchmarks/requirements.txt pyproject.toml | cksum)"
+    local venv=$1 list=$2; shift 2
+    local wanted; wanted="$python $* $(cksum <"$list")"
     [ "$(cat "$venv/ready" 2>/dev/null)" = "$wanted" ] && return
     echo "==> $venv on $("$python" -VV)" >&2
     "$python" -m venv --clear "$venv"
@@ -18,10 +18,10 @@ provide() {
     echo "$wanted" >"$venv/ready"
 }
 
-provide .venv-bench -r benchmarks/requirements.txt
+provide .venv-bench benchmarks/requirements.txt -r benchmarks/requirements.txt
 runner=.venv
 if [ "$(realpath .venv/bin/python)" != "$(realpath "$python")" ]; then
     runner=.venv-bench-siphon
-    provide "$runner" --editable .
+    provide "$runner" pyproject.toml --editable .
 fi
 exec "$runner/bin/python" -m benchmarks "$@"

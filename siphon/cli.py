@@ -1,50 +1,67 @@
 """The command line: ``siphon script.py``, ``siphon check script.py``, ``siphon routes script.py``.
 
-Exit codes: 0 a clean stop; 1 a bug of siphon's; 2 configuration or usage; 3 the script or the start failed.
+Exit codes: 0 a clean stop, or nothing wrong; 1 a bug in siphon, or a stop that was forced by a second
+signal; 2 configuration or usage; 3 the script or the start failed. A ``check`` or ``routes`` that is
+interrupted exits with 130, as shells expect.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
+import signal
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from siphon.config.load import Overrides, load
-from siphon.dispatch import compile_chain, is_async
+from siphon.config.load import load
+from siphon.dispatch import compile_chain
 from siphon.errors import ConfigError, ScriptError, StartError
 from siphon.journal import journal, say
-from siphon.routing import Router, routes_on
+from siphon.options import COMMANDS, flags, overrides, parser
+from siphon.routing import Found, Router, routes_on
 from siphon.script.interpreter import GilGuard, describe
 from siphon.script.loader import load as load_script
 from siphon.script.place import name_of
+from siphon.threads.server import Server
 from siphon.version import __version__
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
     from siphon.config.settings import Settings
-    from siphon.script.registry import Registry
+    from siphon.routing import Entry
+    from siphon.script.registry import Registry, Route
 
-_COMMANDS = ("check", "routes")
-_TRUE = frozenset({"1", "true", "yes", "on"})
+_BANNER_ROUTES_MAX = 12
+_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; returns the exit code. Main thread only."""
+    """Runs one command; returns the exit code. Raises SystemExit for wrong usage. Main thread only."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    command = given.pop(0) if given and given[0] in _COMMANDS else "serve"
-    options = _parser(command).parse_args(given)
+    command = given.pop(0) if given and given[0] in COMMANDS else "serve"
+    options = parser(command, f"siphon {__version__} on {describe()}").parse_args(given)
+    # Until the server has its own handlers, a stop from outside unwinds as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return _run(command, options)
+    except KeyboardInterrupt:
+        return _fail(
+            0 if command == "serve" else _INTERRUPTED, "siphon: stopped before the start was complete"
+        )
     except ConfigError as error:
-        return _fail(2, f"{error}")
+        return _fail(2, str(error))
     except (ScriptError, StartError) as error:
-        return _fail(3, f"{error}")
+        return _fail(3, str(error))
+    except Exception:  # noqa: BLE001 - whatever is left is a bug, and is reported as one
+        text = traceback.format_exc()
+        return _fail(1, f"{text}siphon: this is a bug in siphon, not in the script; please report it")
 
 
 def _fail(code: int, text: str) -> int:
+    journal.flush()
     sys.stdout.flush()
     sys.stderr.write(f"{text}\n")
     return code
@@ -52,114 +69,104 @@ def _fail(code: int, text: str) -> int:
 
 def _run(command: str, options: argparse.Namespace) -> int:
     script = Path(options.script)
-    settings = load(script, config=options.config, environ=os.environ, overrides=_overrides(options))
+    if command == "check":
+        return _check(script, options)
+    settings = _settings(script, options)
+    registry = _load(script, options)
+    if command == "routes":
+        return _routes(settings, registry)
+    server = Server(settings, registry, dev=options.dev, allow_gil=options.allow_gil)
+    return server.serve(_banner(script, settings, registry))
+
+
+def _settings(script: Path, options: argparse.Namespace) -> Settings:
+    """The settings of this run; raises ConfigError with what is wrong in all sources together."""
+    problems = flags(options, os.environ)
+    try:
+        settings = load(script, config=options.config, environ=os.environ, overrides=overrides(options))
+    except ConfigError as error:
+        raise ConfigError([*error.problems, *problems]) from None
+    if problems:
+        raise ConfigError(problems)
     journal.configure(settings.log)
-    with GilGuard(allow_gil=options.allow_gil) as guard:
+    return settings
+
+
+def _load(script: Path, options: argparse.Namespace) -> Registry:
+    with GilGuard(allow_gil=bool(options.allow_gil)) as guard:
         registry = load_script(script)
     if guard.warning is not None:
         sys.stderr.write(f"warning: {guard.warning}\n")
-    if command == "check":
-        return _check(script, settings, registry)
-    if command == "routes":
-        return _routes(registry)
-    return _serve(settings, registry, dev=options.dev, allow_gil=options.allow_gil)
+    return registry
 
 
-def _overrides(options: argparse.Namespace) -> Overrides:
-    return Overrides(
-        listen=tuple(options.listen),
-        loops=options.loops,
-        blocking_max=options.blocking_max,
-        acceptors=options.acceptors,
-        log_level=options.log_level,
-        access_log=False if options.no_access_log else None,
-    )
+# Commands --------------------------------------------------------------------------------------
 
 
-def _serve(settings: Settings, registry: Registry, *, dev: bool, allow_gil: bool) -> int:
-    from siphon.threads.server import Server
-
-    return Server(settings, registry, dev=dev, allow_gil=allow_gil).serve(f"siphon {__version__} on {describe()}")
-
-
-def _check(script: Path, settings: Settings, registry: Registry) -> int:
-    """Compiles what a server would compile, and binds nothing."""
-    names = [server.name for server in settings.servers if server.name is not None]
-    for server in settings.servers:
-        Router(routes_on(server.name, registry.routes, names), lambda endpoint: compile_chain((), endpoint))
-    say(
-        f"{script}: {len(registry.routes)} routes, {len(registry.middlewares)} middlewares, no problems found"
-    )
-    return 0
-
-
-def _routes(registry: Registry) -> int:
-    router = Router(registry.routes, lambda endpoint: endpoint)
-    rows = [("METHOD", "PATTERN", "LANE", "HANDLER", "PLACE")]
-    sync_before = any(not is_async(middleware.function) for middleware in registry.middlewares)
-    async_before = any(is_async(middleware.function) for middleware in registry.middlewares)
-    for method, pattern, route in router.entries():
-        asynchronous = is_async(route.handler)
-        on_loop = asynchronous or async_before
-        on_worker = not asynchronous or sync_before
-        lane = "both" if on_loop and on_worker else "loop" if on_loop else "blocking"
-        rows.append((method, pattern, lane, name_of(route.handler), str(route.place)))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    for row in rows:
-        say("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]]))
-    return 0
-
-
-def _parser(command: str) -> argparse.ArgumentParser:
-    program = "siphon" if command == "serve" else f"siphon {command}"
-    purposes = {
-        "serve": "Serve a script. Other commands: siphon check script.py, siphon routes script.py.",
-        "check": "Load a script and its configuration, bind nothing, and print what is wrong.",
-        "routes": "List a script's routes: method, pattern, lane, handler, place.",
-    }
-    parser = argparse.ArgumentParser(
-        prog=program,
-        description=purposes[command],
-        epilog="Each option has an environment variable, such as SIPHON_LOOPS for --loops; the option wins.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("script", metavar="script.py", help="the script that registers the routes")
-    parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="default: http.yaml beside the script, if any"
-    )
-    parser.add_argument(
-        "--listen",
-        action="append",
-        default=[],
-        metavar="ADDRESS",
-        help="host:port, [v6]:port or unix:/path; repeatable",
-    )
-    parser.add_argument(
-        "--loops", type=_count, metavar="N", help="event loop threads; default: the usable CPUs"
-    )
-    parser.add_argument("--blocking-max", type=_count, metavar="N", help="threads for sync handlers at most")
-    parser.add_argument("--acceptors", type=_count, metavar="N", help="threads that accept, read and parse")
-    parser.add_argument("--log-level", metavar="LEVEL", help="debug, info, warning or error")
-    parser.add_argument("--no-access-log", action="store_true", help="no line per request")
-    parser.add_argument(
-        "--dev", action="store_true", default=_flag("SIPHON_DEV"), help="show tracebacks in error pages"
-    )
-    parser.add_argument(
-        "--allow-gil",
-        action="store_true",
-        default=_flag("SIPHON_ALLOW_GIL"),
-        help="start although the GIL is on",
-    )
-    parser.add_argument("--version", action="version", version=f"siphon {__version__} on {describe()}")
-    return parser
-
-
-def _count(text: str) -> int:
+def _check(script: Path, options: argparse.Namespace) -> int:
+    """Loads and compiles what a server would, binds nothing, and goes on past a wrong configuration."""
+    settings: Settings | None = None
     try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+        settings = _settings(script, options)
+    except ConfigError as error:
+        _fail(2, str(error))
+    try:
+        registry = _load(script, options)
+        if settings is not None:
+            _entries(settings, registry)
+    except (ScriptError, StartError) as error:
+        return _fail(3 if settings is not None else 2, str(error))
+    if settings is None:
+        return 2
+    middlewares = _counted(len(registry.middlewares), "middleware")
+    say(f"{script}: {_counted(len(registry.routes), 'route')}, {middlewares}, no problems found")
+    return 0
 
 
-def _flag(variable: str) -> bool:
-    return os.environ.get(variable, "").strip().lower() in _TRUE
+def _routes(settings: Settings, registry: Registry) -> int:
+    rows = [("METHOD", "PATTERN", "LANE", "HANDLER", "PLACE")]
+    for method, pattern, route in _entries(settings, registry):
+        rows.append((method, pattern, _lane(registry, route), name_of(route.handler), str(route.place)))
+    say(_table(rows))
+    return 0
+
+
+def _entries(settings: Settings, registry: Registry) -> list[Entry]:
+    """Every route that some listener serves, once. Raises ScriptError where two contradict each other."""
+    names = [server.name for server in settings.servers if server.name is not None]
+    found: dict[Entry, None] = {}
+    for server in settings.servers:
+        router = Router(routes_on(server.name, registry.routes, names), _as_it_is)
+        found.update(dict.fromkeys(router.entries()))
+    return sorted(found, key=lambda entry: (entry.pattern, entry.method))
+
+
+def _as_it_is(endpoint: object) -> object:
+    return endpoint
+
+
+def _lane(registry: Registry, route: Route) -> str:
+    kinds = {member.is_async for member in compile_chain(registry.middlewares, Found(route)).members}
+    if len(kinds) == 2:
+        return "both"
+    return "loop" if True in kinds else "blocking"
+
+
+def _banner(script: Path, settings: Settings, registry: Registry) -> str:
+    """What the server prints before its addresses: the interpreter and, where they are few, the routes."""
+    lines = [f"siphon {__version__} on {describe()}", f"  serving {script}"]
+    entries = _entries(settings, registry)
+    if len(entries) <= _BANNER_ROUTES_MAX:
+        rows = [(entry.method, entry.pattern, name_of(entry.route.handler)) for entry in entries]
+        lines += [f"    {line}" for line in _table(rows).splitlines()]
+    return "\n".join(lines)
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> str:
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -96,11 +96,17 @@ def _override(section: Draft[Any], environ: Mapping[str, str], overrides: Overri
             section.put(name, said, Place(setting.option), report)
 
 
+def read_flag(text: str) -> bool | None:
+    """What a variable's text says of something that is true or false; None where it says neither."""
+    return _WORDS.get(text.strip().lower())
+
+
 def _typed(text: str, check: Check) -> Plain:
     """A variable's text as what ``check`` expects, or as it is where that cannot be: the check refuses it."""
     text = text.strip()
     if isinstance(check, Flag):
-        return _WORDS.get(text.lower(), text)
+        said = read_flag(text)
+        return text if said is None else said
     if isinstance(check, Whole) and len(text) <= _DIGITS_MAX and text.isascii() and text.isdigit():
         return int(text)
     return text

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import traceback
 from collections import deque
+from queue import SimpleQueue
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from siphon.journal import journal
@@ -23,10 +25,14 @@ type Item = Exchange | Visit | HookRun
 class BlockingLane:
     """Runs sync work on elastic threads, from ``minimum`` to ``maximum`` of them.
 
-    Any thread may submit. ``_lock`` guards the inbox, the stack of parked workers, the counts and
-    the waking flag. Whoever adds work wakes at most one worker; a worker that takes an item and
+    Any thread may submit. Whoever adds work wakes at most one worker; a worker that takes an item and
     leaves others wakes (or starts) the next one before it enters user code. So a batch costs its
     submitter one wake-up, and no sleeper waits behind another.
+
+    ``_lock`` guards the stack of parked workers, the waking flag, the list of workers and
+    ``_submitted``. Items are added under it and taken without it, off a deque, whose ends are
+    thread-safe: with the lock around every take, workers spent a tenth of their time contending for
+    it. A worker is parked only under the lock and with the inbox empty, so none sleeps beside work.
     """
 
     def __init__(self, minimum: int, maximum: int, queue_max: int) -> None:
@@ -37,13 +43,11 @@ class BlockingLane:
         self._inbox: deque[Item] = deque()
         self._parked: list[BlockingWorker] = []
         self._workers: list[BlockingWorker] = []
-        # A worker has been woken or started and has not come to the inbox yet.
+        # A worker has been woken or started and has not come to the inbox yet: it will see what is there.
         self._waking = False
         self._stopping = False
-        # Workers that have an item.
-        self._at_work = 0
-        # Exchanges that wait or run here; visits count on their loop.
-        self.load = 0
+        self._submitted = 0
+        self._submitted_exchanges = 0
 
     def start(self) -> None:
         """Starts the workers that are there from the beginning."""
@@ -58,7 +62,8 @@ class BlockingLane:
             room = self._room()
             taken = exchanges[:room]
             self._inbox.extend(taken)
-            self.load += len(taken)
+            self._submitted += len(taken)
+            self._submitted_exchanges += len(taken)
             worker = self._next_to_wake()
         if worker is not None:
             self._wake(worker)
@@ -70,6 +75,7 @@ class BlockingLane:
             if not self._parked:
                 self._maximum = max(self._maximum, len(self._workers) + 1)
             self._inbox.appendleft(hook)
+            self._submitted += 1
             worker = self._next_to_wake()
         if worker is not None:
             self._wake(worker)
@@ -80,6 +86,7 @@ class BlockingLane:
             if not self._room():
                 return False
             self._inbox.append(visit)
+            self._submitted += 1
             worker = self._next_to_wake()
         if worker is not None:
             self._wake(worker)
@@ -92,14 +99,15 @@ class BlockingLane:
             self._inbox.clear()
             parked, self._parked = self._parked, []
         for worker in parked:
-            worker.gate.release()
+            worker.gate.put(None)
 
     def join(self, timeout_s: float) -> bool:
         """Waits for the workers to end; False where one is still at user code after ``timeout_s``."""
         with self._lock:
             workers = list(self._workers)
+        deadline = monotonic() + timeout_s
         for worker in workers:
-            worker.join(timeout_s)
+            worker.join(max(0.0, deadline - monotonic()))
         return not any(worker.is_alive() for worker in workers)
 
     @property
@@ -108,34 +116,47 @@ class BlockingLane:
         with self._lock:
             return len(self._workers)
 
-    def take(self, worker: BlockingWorker, done: Item | None) -> Item | None:
+    @property
+    def load(self) -> int:
+        """Exchanges that wait or run here; visits count on their loop. A moment's figure, from any thread."""
+        return self._submitted_exchanges - sum([worker.finished_exchanges for worker in self._workers])
+
+    def take(self, worker: BlockingWorker) -> Item | None:
         """The next item for ``worker``, or None: it is parked then, or the lane has stopped."""
-        with self._lock:
-            if done is not None:
-                self._at_work -= 1
-                self.load -= done.counted
-            if worker.woken:
+        if worker.woken:
+            with self._lock:
                 worker.woken = False
                 self._waking = False
-            if not self._inbox:
-                if self._stopping:
-                    worker.stopped = True
-                else:
-                    self._parked.append(worker)
-                return None
-            item = self._inbox.popleft()
-            self._at_work += 1
-            following = self._next_to_wake()
-        if following is not None:
-            self._wake(following)
+        while True:
+            try:
+                item = self._inbox.popleft()
+                break
+            except IndexError:
+                if self._park(worker):
+                    return None
+        # Where a worker is being woken, it sees what is left when it comes.
+        if self._inbox and not self._waking:
+            with self._lock:
+                following = self._next_to_wake()
+            if following is not None:
+                self._wake(following)
         return item
 
-    def _room(self) -> int:
-        """How many more items may come; ``_lock`` is held.
+    def _park(self, worker: BlockingWorker) -> bool:
+        """Puts ``worker`` to rest, unless there is something to do after all."""
+        with self._lock:
+            if self._inbox:
+                return False
+            if self._stopping:
+                worker.stopped = True
+            else:
+                self._parked.append(worker)
+            return True
 
-        What a worker that is not at work, or not even started, is about to take does not count as waiting.
-        """
-        return max(0, self._queue_max + self._maximum - self._at_work - len(self._inbox))
+    def _room(self) -> int:
+        """How many more items may come: ``queue_max`` wait and ``maximum`` run. ``_lock`` is held."""
+        finished = sum([worker.finished for worker in self._workers])
+        return max(0, self._queue_max + self._maximum - (self._submitted - finished))
 
     def _next_to_wake(self) -> BlockingWorker | None:
         """Whom to wake for what is in the inbox; ``_lock`` is held."""
@@ -157,7 +178,7 @@ class BlockingLane:
 
     def _wake(self, worker: BlockingWorker) -> None:
         if worker.begun:
-            worker.gate.release()
+            worker.gate.put(None)
             return
         try:
             worker.start()
@@ -179,9 +200,12 @@ class BlockingWorker(threading.Thread):
         super().__init__(name=f"siphon-blocking-{number}", daemon=True)
         self._lane = lane
         self.encoder = Encoder()
-        self.gate = threading.Lock()
-        self.gate.acquire()
+        # Not a Lock: on 3.13 a taken one is tried 40 times, with a sched_yield each, before it parks.
+        self.gate: SimpleQueue[None] = SimpleQueue()
         self.begun = False
+        # Written by this thread alone.
+        self.finished = 0
+        self.finished_exchanges = 0
         self.woken = False
         self.stopped = False
 
@@ -191,15 +215,16 @@ class BlockingWorker(threading.Thread):
 
     def run(self) -> None:
         lane = self._lane
-        item: Item | None = None
         while True:
-            item = lane.take(self, item)
+            item = lane.take(self)
             if item is not None:
                 self._work(item)
+                self.finished += 1
+                self.finished_exchanges += item.counted
             elif self.stopped:
                 return
             else:
-                self.gate.acquire()
+                self.gate.get()
 
     def _work(self, item: Item) -> None:
         try:

@@ -1,0 +1,76 @@
+"""What a server still holds after a storm: connections, tasks, slots in flight, workers, descriptors."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from queue import SimpleQueue
+from time import monotonic
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from siphon.threads.loops import LoopWorker
+    from siphon.threads.server import Server
+
+
+def open_descriptors() -> int:
+    """How many descriptors this process has open."""
+    return len(os.listdir("/proc/self/fd"))
+
+
+def wait_until(condition: Callable[[], bool], within_s: float = 15.0) -> bool:
+    """Looks every 10 ms, for what nothing can notify; whether ``condition`` came true in time."""
+    deadline = monotonic() + within_s
+    pause = threading.Event()
+    while not condition():
+        if monotonic() > deadline:
+            return False
+        pause.wait(0.01)
+    return True
+
+
+def holdings(server: Server) -> dict[str, int]:
+    """Everything that must be zero on a server that has nothing to do."""
+    lanes = server._lanes
+    return {
+        "connections": sum(len(acceptor._connections) for acceptor in server._acceptors),
+        "counted connections": sum(listener._connections for listener in server.listeners),
+        "filed deadlines": sum(acceptor._wheel._filed for acceptor in server._acceptors),
+        "in flight": lanes.in_flight(),
+        "on the blocking lane": lanes.blocking.load,
+        "busy workers": lanes.blocking.size - len(lanes.blocking._parked),
+        "suspended": sum(len(worker.suspended) for worker in lanes.loops),
+        "tasks": sum(_tasks_of(worker) for worker in lanes.loops),
+    }
+
+
+def _tasks_of(worker: LoopWorker) -> int:
+    answer: SimpleQueue[int] = SimpleQueue()
+    # Only the loop's own thread may look at its tasks without a race.
+    worker.loop.call_soon_threadsafe(_count_tasks, worker.loop, answer)
+    return answer.get(timeout=15)
+
+
+def _count_tasks(loop: asyncio.AbstractEventLoop, answer: SimpleQueue[int]) -> None:
+    answer.put(len(asyncio.all_tasks(loop)))
+
+
+class Watch:
+    """Takes a server's descriptors when it is made, right after the start; ``check`` compares."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._descriptors = open_descriptors()
+
+    def check(self) -> None:
+        """Waits for the server to come to rest; fails with what it still holds."""
+        wait_until(self._at_rest)
+        left = {name: number for name, number in holdings(self._server).items() if number}
+        assert not left
+        assert open_descriptors() == self._descriptors
+
+    def _at_rest(self) -> bool:
+        return not any(holdings(self._server).values()) and open_descriptors() == self._descriptors

@@ -1,0 +1,358 @@
+"""Answers that are ready at the very moment of something else: one answer or none, never two."""
+
+from __future__ import annotations
+
+import random
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import pytest
+
+from siphon.threads.wheel import TICK_S
+from tests.stress.leaks import open_descriptors, wait_until
+from tests.stress.load import Aim, Background, Load, Peer, Received, get
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.service import Service
+
+pytestmark = pytest.mark.stress
+
+# {moment} is monotonic seconds: client and handlers run in one process, hence on one clock.
+SCRIPT = """
+    import asyncio
+    import math
+    import threading
+    from time import monotonic
+    from siphon import http
+
+    TIMEOUT_S = 0.1
+    TICK_S = 0.1
+    never = threading.Event()
+    ran = []
+
+    class Aim:
+        offset_s = 0.0
+
+    aim = Aim()
+
+    def moment_of_the_504():
+        return math.ceil((monotonic() + TIMEOUT_S) / TICK_S) * TICK_S + aim.offset_s
+
+    def wait(moment):
+        never.wait(max(0.0, moment - monotonic()))
+
+    async def sleep(moment):
+        await asyncio.sleep(max(0.0, moment - monotonic()))
+
+    def own(req):
+        return http.Response(body=req.path_params["token"])
+
+    @http.middleware
+    def holding(req, call_next):
+        return call_next(req)
+
+    @http.route("/mark/{token}")
+    async def mark(req):
+        return own(req)
+
+    # Collide with the 504 -----------------------------------------------------------------
+
+    @http.route("/timed/async/{token}")
+    async def timed_async(req):
+        await sleep(moment_of_the_504())
+        return own(req)
+
+    @http.route("/timed/sync/{token}")
+    def timed_sync(req):
+        wait(moment_of_the_504())
+        return own(req)
+
+    @http.route("/timed/stubborn/{token}")
+    async def timed_stubborn(req):
+        try:
+            await sleep(moment_of_the_504())
+        except asyncio.CancelledError:
+            pass
+        return own(req)
+
+    # Collide with what the client or the test does at a moment -----------------------------
+
+    @http.route("/at/async/{moment}/{token}")
+    async def at_async(req):
+        await sleep(float(req.path_params["moment"]))
+        return own(req)
+
+    @http.route("/at/sync/{moment}/{token}")
+    def at_sync(req):
+        wait(float(req.path_params["moment"]))
+        return own(req)
+
+    # Never begun --------------------------------------------------------------------------
+
+    @http.route("/hog/async")
+    async def hog_async(req):
+        never.wait(0.45)
+        return http.Response()
+
+    @http.route("/hog/sync")
+    def hog_sync(req):
+        never.wait(0.45)
+        return http.Response()
+
+    @http.route("/run/async/{token}")
+    async def run_async(req):
+        ran.append(req.path_params["token"])
+        return own(req)
+
+    @http.route("/run/sync/{token}")
+    def run_sync(req):
+        ran.append(req.path_params["token"])
+        return own(req)
+"""
+HOLDING = """
+    @http.middleware
+    def holding(req, call_next):
+        return call_next(req)
+"""
+PLAIN = SCRIPT.replace(HOLDING, "")
+KINDS = [(PLAIN, "async"), (PLAIN, "sync"), (SCRIPT, "async"), (SCRIPT, "sync")]
+KIND_NAMES = ["async", "sync", "held-async", "held-sync"]
+assert PLAIN != SCRIPT
+
+
+class Contender(Peer):
+    """Asks again and again for an answer that is ready when the 504 is, and for a mark behind each."""
+
+    def __init__(
+        self, load: Load, name: int, kind: str, rounds: int, aim: Aim, publish: Callable[[], None]
+    ) -> None:
+        self._name = name
+        self._kind = kind
+        self._rounds = rounds
+        self._round = 0
+        self._aim = aim
+        self._publish = publish
+        self._dice = random.Random(name)
+        self._pipelined = False
+        self._contested = True
+        super().__init__(load)
+
+    def begin(self) -> None:
+        self._ask()
+
+    def _ask(self) -> None:
+        self._token = f"{self._name}-{self._round}"
+        self._contested = True
+        self._pipelined = self._dice.random() < 0.5
+        self.send(get(f"/timed/{self._kind}/{self._token}") + (self._mark() if self._pipelined else b""))
+
+    def _mark(self) -> bytes:
+        return get(f"/mark/m{self._token}")
+
+    def on_answer(self, answer: Received) -> None:
+        if not self._contested:
+            # What came twice would stand in the mark's place, or behind it.
+            assert answer == Received(200, f"m{self._token}".encode())
+            assert not self.reader.in_the_middle
+            self._round += 1
+            self._ask() if self._round < self._rounds else self.close()
+            return
+        self._contested = False
+        assert answer.status == 504 or answer == Received(200, self._token.encode())
+        self._aim.was(early=answer.status == 200)
+        self._publish()
+        if not self._pipelined:
+            self.send(self._mark())
+
+
+@pytest.mark.parametrize(("source", "kind"), [*KINDS, (PLAIN, "stubborn")], ids=[*KIND_NAMES, "stubborn"])
+def test_a_handler_that_ends_with_its_504_gives_one_answer(
+    storm: Callable[..., Service], note: Callable[..., None], full: bool, source: str, kind: str
+) -> None:
+    peers, rounds = (40, 50) if full else (40, 6)
+    service = storm(
+        source, request_timeout_ms=int(TICK_S * 1000), blocking_max=peers, keep_alive_timeout_ms=60_000
+    )
+    # Early: the handler was first, so it must come later next time.
+    aim = Aim(50e-6)
+    script = service.module
+
+    def publish() -> None:
+        script.aim.offset_s = aim.offset_s
+
+    load = Load(("127.0.0.1", service.port))
+    for name in range(peers):
+        Contender(load, name, kind, rounds, aim, publish)
+    load.run()
+    note(collisions=peers * rounds, handler_first=aim.early, timeout_first=aim.late)
+    assert aim.early + aim.late == peers * rounds
+    if full:
+        assert aim.early
+        assert aim.late
+
+
+@pytest.mark.parametrize("lane", ["async", "sync"])
+def test_what_is_answered_with_504_while_it_waits_is_never_run(
+    storm: Callable[..., Service], lane: str
+) -> None:
+    service = storm(PLAIN, request_timeout_ms=100, loops=1, blocking_min=1, blocking_max=1)
+    with service.connect() as hog:
+        hog.send(get(f"/hog/{lane}"))
+        assert wait_until(lambda: service.server._lanes.in_flight() == 1)
+        waiting = [service.connect() for _ in range(20)]
+        for number, client in enumerate(waiting):
+            client.send(get(f"/run/{lane}/{number}"))
+        for client in waiting:
+            assert client.answer().status == 504
+        assert hog.answer().status == 504
+        assert wait_until(lambda: service.server._lanes.in_flight() == 0)
+        assert service.module.ran == []
+        for client in waiting:
+            assert client.get(f"/run/{lane}/again").body == b"again"
+            client.close()
+
+
+class Quitter(Peer):
+    """Resets its connection when the answer is due; then the next one takes its place, and descriptor."""
+
+    def __init__(self, load: Load, kind: str, left: list[int], aim: Aim) -> None:
+        self._kind = kind
+        self._left = left
+        self._aim = aim
+        self._token = ""
+        super().__init__(load)
+
+    def begin(self) -> None:
+        self._left[0] -= 1
+        self._token = f"t{self._left[0]}"
+        moment = monotonic() + 0.02
+        self.send(get(f"/at/{self._kind}/{moment!r}/{self._token}"))
+        self.load.at(moment - self._aim.offset_s, self._quit)
+
+    def _quit(self) -> None:
+        if not self.ended:
+            # The answer may be there, unread: then it was first.
+            self.receive()
+        if not self.ended:
+            self._aim.was(early=False)
+            self._leave()
+
+    def on_answer(self, answer: Received) -> None:
+        assert answer == Received(200, self._token.encode())
+        self._aim.was(early=True)
+        self._leave()
+
+    def _leave(self) -> None:
+        self.reset()
+        if self._left[0] > 0:
+            Quitter(self.load, self._kind, self._left, self._aim)
+
+
+class Witness(Peer):
+    """Goes on asking for its own token while others come and go: nobody else's answer may reach it."""
+
+    def __init__(self, load: Load, name: str, left: list[int]) -> None:
+        self._name = name
+        self._left = left
+        self._asked = 0
+        super().__init__(load)
+
+    def begin(self) -> None:
+        self.send(get(f"/mark/{self._name}-{self._asked}"))
+
+    def on_answer(self, answer: Received) -> None:
+        assert answer == Received(200, f"{self._name}-{self._asked}".encode())
+        if self._left[0] <= 0:
+            self.close()
+            return
+        self._asked += 1
+        self.load.at(monotonic() + 0.002, self.begin)
+
+
+@pytest.mark.parametrize(("source", "kind"), KINDS, ids=KIND_NAMES)
+def test_a_handler_that_ends_with_its_clients_reset_leaves_nothing_behind(
+    storm: Callable[..., Service], note: Callable[..., None], full: bool, source: str, kind: str
+) -> None:
+    service = storm(source, blocking_max=40, keep_alive_requests=1_000_000)
+    collisions = 2_000 if full else 400
+    aim = Aim(20e-6)
+    left = [collisions]
+    load = Load(("127.0.0.1", service.port))
+    for name in range(2):
+        Witness(load, f"w{name}", left)
+    for _ in range(20):
+        Quitter(load, kind, left, aim)
+    load.run()
+    note(collisions=aim.early + aim.late, answer_first=aim.early, reset_first=aim.late)
+    assert aim.early + aim.late >= collisions
+    if full:
+        assert aim.early
+        assert aim.late
+
+
+class Waiting(Peer):
+    """Waits for one answer that is due at a moment when the server stops."""
+
+    def __init__(self, load: Load, kind: str, moment: float, token: str) -> None:
+        self._target = f"/at/{kind}/{moment!r}/{token}"
+        self._token = token
+        self.answers = 0
+        super().__init__(load)
+
+    def begin(self) -> None:
+        self.send(get(self._target))
+
+    def on_answer(self, answer: Received) -> None:
+        assert answer == Received(200, self._token.encode())
+        self.answers += 1
+
+    def on_end(self, error: OSError | None) -> None:
+        assert not self.reader.in_the_middle
+        assert self.answers <= 1
+
+
+@pytest.mark.parametrize("phase", ["drain begins", "drain timeout"])
+@pytest.mark.parametrize("source", [PLAIN, SCRIPT], ids=["plain", "held"])
+def test_a_handler_that_ends_with_the_stop_gives_one_answer_or_none(
+    storm: Callable[..., Service], note: Callable[..., None], full: bool, source: str, phase: str
+) -> None:
+    """At the begin of the drain nobody may go without an answer; at its timeout some do."""
+    aborted = phase == "drain timeout"
+    clients, rounds = (50, 40) if full else (50, 6)
+    aim = Aim(300e-6)
+    answered = 0
+    for _ in range(rounds):
+        descriptors = open_descriptors()
+        service = storm(
+            source,
+            blocking_max=clients,
+            shutdown_timeout_ms=100 if aborted else 20_000,
+            keep_alive_timeout_ms=60_000,
+        )
+        stop_at = monotonic() + 0.15
+        due = stop_at + (0.1 + aim.offset_s if aborted else 0.0)
+        load = Load(("127.0.0.1", service.port))
+        peers = [
+            Waiting(load, ("async", "sync")[number % 2], due + (number - clients / 2) * 20e-6, f"t{number}")
+            for number in range(clients)
+        ]
+        background = Background(load)
+        threading.Event().wait(max(0.0, stop_at - monotonic()))
+        server = service.server
+        assert service.stop()
+        took_s = monotonic() - stop_at
+        background.join()
+        assert wait_until(lambda before=descriptors: open_descriptors() == before)
+        assert server._lanes.in_flight() == 0
+        got = sum(peer.answers for peer in peers)
+        answered += got
+        aim.was(early=got > clients // 2)
+        if not aborted:
+            assert got == clients
+            assert took_s < 5, "a connection was left idle at the drain"
+    note(collisions=clients * rounds, answered=answered, cut_off=clients * rounds - answered)
+    if full and aborted:
+        assert 0 < answered < clients * rounds

@@ -1,0 +1,488 @@
+"""The command line, as processes: what an operator types, sees and gets back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from siphon.version import __version__
+from tests.command import Command, environment, run
+
+HELLO = """
+from siphon import http, log
+
+@http.route("/")
+async def hello(req):
+    log.info("said hello")
+    return http.Response(body="hello")
+
+@http.route("/boom")
+async def boom(req):
+    raise ValueError("a secret")
+"""
+PORT_0 = ("--listen", "127.0.0.1:0")
+
+free_threaded_only = pytest.mark.skipif(
+    not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="a build with a GIL cannot do without it"
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the script app.py."""
+    (tmp_path / "app.py").write_text(HELLO)
+    return tmp_path
+
+
+def write(folder: Path, name: str, text: str) -> None:
+    (folder / name).write_text(text)
+
+
+# The banner ------------------------------------------------------------------------------------
+
+
+def test_the_banner_tells_the_real_port_the_interpreter_the_threads_and_the_routes(folder: Path) -> None:
+    with Command("app.py", *PORT_0, "--loops", "2", cwd=folder).started() as command:
+        first, *rest = command.banner.splitlines()
+        python = ".".join(map(str, sys.version_info[:3]))
+        assert first.startswith(f"siphon {__version__} on CPython {python}")
+        assert first.endswith(f"GIL {'on' if sys._is_gil_enabled() else 'off'}")
+        assert rest == [
+            "  serving app.py",
+            "    GET  /      hello",
+            "    GET  /boom  boom",
+            f"  listening on http://127.0.0.1:{command.ports[0]}",
+            "  threads: 1 acceptor, 2 loops, 8 to 64 blocking",
+            "  routes: 2, middlewares: 0",
+        ]
+        assert command.ports[0] != 0
+        assert command.connect().get("/").body == b"hello"
+
+
+def test_many_routes_are_counted_and_not_listed(folder: Path) -> None:
+    routes = "".join(f'http.route("/{number}")(hello)\n' for number in range(20))
+    write(folder, "app.py", HELLO + routes)
+    with Command("app.py", *PORT_0, cwd=folder).started() as command:
+        assert "routes: 22" in command.banner
+        assert "/boom" not in command.banner
+
+
+# Options and variables -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "shown"),
+    [
+        (["--loops", "3"], {}, "3 loops"),
+        ([], {"SIPHON_LOOPS": "3"}, "3 loops"),
+        (["--loops", "1"], {"SIPHON_LOOPS": "3"}, "1 loop,"),
+        (["--acceptors", "2"], {}, "2 acceptors"),
+        ([], {"SIPHON_ACCEPTORS": "2"}, "2 acceptors"),
+        (["--blocking-max", "5"], {}, "5 to 5 blocking"),
+        ([], {"SIPHON_BLOCKING_MAX": "5"}, "5 to 5 blocking"),
+        (["--config", "other.yaml"], {}, "4 loops"),
+        ([], {"SIPHON_CONFIG": "other.yaml"}, "4 loops"),
+        (["--loops", "2"], {"SIPHON_CONFIG": "other.yaml"}, "2 loops"),
+    ],
+)
+def test_threads_are_set_by_option_by_variable_and_by_file(
+    folder: Path, arguments: list[str], variables: dict[str, str], shown: str
+) -> None:
+    write(folder, "other.yaml", "threads: {loops: 4}\n")
+    with Command("app.py", *PORT_0, *arguments, cwd=folder, variables=variables).started() as command:
+        assert shown in command.banner
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables"),
+    [
+        (["--listen", "127.0.0.1:0", "--listen", "127.0.0.1:0"], {}),
+        ([], {"SIPHON_LISTEN": "127.0.0.1:0, 127.0.0.1:0"}),
+        (["--listen", "127.0.0.1:0", "--listen", "127.0.0.1:0"], {"SIPHON_LISTEN": "127.0.0.1:1"}),
+    ],
+)
+def test_every_address_that_is_named_is_served(
+    folder: Path, arguments: list[str], variables: dict[str, str]
+) -> None:
+    with Command("app.py", *arguments, cwd=folder, variables=variables).started() as command:
+        assert [command.connect(number).get("/").status for number in (0, 1)] == [200, 200]
+
+
+def test_the_file_beside_the_script_is_found(folder: Path) -> None:
+    write(folder, "http.yaml", 'servers: [{listen: "127.0.0.1:0"}]\nthreads: {loops: 5}\n')
+    with Command("app.py", cwd=folder).started() as command:
+        assert "5 loops" in command.banner
+        assert command.connect().get("/").status == 200
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "logged"),
+    [
+        ([], {}, True),
+        (["--no-access-log"], {}, False),
+        ([], {"SIPHON_ACCESS_LOG": "0"}, False),
+        (["--access-log"], {"SIPHON_ACCESS_LOG": "0"}, True),
+    ],
+)
+def test_the_access_log_can_be_turned_off(
+    folder: Path, arguments: list[str], variables: dict[str, str], logged: bool
+) -> None:
+    with Command("app.py", *PORT_0, *arguments, cwd=folder, variables=variables).started() as command:
+        command.connect().get("/")
+        command.signal(signal.SIGTERM)
+        code, _, log = command.ended()
+    assert code == 0
+    assert "said hello" in log
+    assert ('"GET / HTTP/1.1" 200' in log) is logged
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables"), [(["--log-level", "error"], {}), ([], {"SIPHON_LOG_LEVEL": "error"})]
+)
+def test_the_log_level_leaves_out_what_is_below_it(
+    folder: Path, arguments: list[str], variables: dict[str, str]
+) -> None:
+    with Command("app.py", *PORT_0, *arguments, cwd=folder, variables=variables).started() as command:
+        command.connect().get("/")
+        command.connect().get("/boom")
+        command.signal(signal.SIGTERM)
+        _, _, log = command.ended()
+    assert "said hello" not in log
+    assert "ValueError: a secret" in log
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "shown"),
+    [
+        ([], {}, False),
+        (["--dev"], {}, True),
+        ([], {"SIPHON_DEV": "yes"}, True),
+        ([], {"SIPHON_DEV": "no"}, False),
+    ],
+)
+def test_only_dev_puts_tracebacks_into_pages(
+    folder: Path, arguments: list[str], variables: dict[str, str], shown: bool
+) -> None:
+    with Command("app.py", *PORT_0, *arguments, cwd=folder, variables=variables).started() as command:
+        page = command.connect().get("/boom")
+    assert page.status == 500
+    assert (b"a secret" in page.body) is shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "the following arguments are required: script.py"),
+        (["app.py", "--nope"], "unrecognized arguments: --nope"),
+        (["app.py", "--loop", "2"], "unrecognized arguments: --loop 2"),
+        (["app.py", "--loops", "two"], "'two' is no whole number"),
+        (["app.py", "--loops", "1_0"], "'1_0' is no whole number"),
+        (["app.py", "--loops", "0"], "--loops: must be a whole number from 1 to 1024, not 0"),
+        (["app.py", "--log-level", "loud"], "--log-level: must be one of debug, info, warning, error"),
+        (["app.py", "--listen", "8080"], "--listen: "),
+        (["app.py", "--config", "nowhere.yaml"], "there is no file nowhere.yaml"),
+        (["routes", "app.py", "--nope"], "unrecognized arguments: --nope"),
+    ],
+)
+def test_wrong_usage_exits_with_2_and_says_what_is_wrong(
+    folder: Path, arguments: list[str], message: str
+) -> None:
+    ended = run(*arguments, cwd=folder)
+    assert ended.returncode == 2
+    assert message in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("variable", ["SIPHON_DEV", "SIPHON_ALLOW_GIL", "SIPHON_ACCESS_LOG"])
+def test_a_variable_that_is_neither_true_nor_false_is_refused(folder: Path, variable: str) -> None:
+    ended = run("app.py", cwd=folder, variables={variable: "maybe"})
+    assert ended.returncode == 2
+    assert f"{variable}: must be true or false" in ended.stderr
+
+
+def test_the_problems_of_every_source_are_reported_together(folder: Path) -> None:
+    write(folder, "http.yaml", "threads:\n  lops: 2\n")
+    ended = run("app.py", "--acceptors", "0", cwd=folder, variables={"SIPHON_DEV": "?"})
+    assert ended.returncode == 2
+    lines = ended.stderr.splitlines()
+    assert [line.partition(" ")[0] for line in lines] == ["http.yaml:2:3:", "--acceptors:", "SIPHON_DEV:"]
+
+
+@pytest.mark.parametrize("command", [[], ["check"], ["routes"]])
+def test_help_and_version_exit_with_0(folder: Path, command: list[str]) -> None:
+    assert run(*command, "--version", cwd=folder).stdout.startswith(f"siphon {__version__} on CPython")
+    helped = run(*command, "--help", cwd=folder)
+    assert helped.returncode == 0
+    for variable in (
+        "LISTEN",
+        "LOOPS",
+        "BLOCKING_MAX",
+        "ACCEPTORS",
+        "LOG_LEVEL",
+        "ACCESS_LOG",
+        "DEV",
+        "CONFIG",
+    ):
+        assert f"[SIPHON_{variable}]" in helped.stdout
+
+
+def test_the_console_command_is_the_same_program(folder: Path) -> None:
+    console = Path(sys.executable).with_name("siphon")
+    ended = subprocess.run(
+        [console, "--version"], cwd=folder, env=environment(), capture_output=True, text=True, check=True
+    )
+    assert ended.stdout == run("--version", cwd=folder).stdout
+
+
+# check -----------------------------------------------------------------------------------------
+
+
+def test_check_finds_nothing_wrong_and_binds_nothing(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        ended = run("check", "app.py", "--listen", address, cwd=folder)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout == "app.py: 2 routes, 0 middlewares, no problems found\n"
+
+
+@pytest.mark.parametrize(
+    ("script", "config", "code", "messages"),
+    [
+        (HELLO, "servers: 5\n", 2, ["http.yaml:1:10: servers:"]),
+        ("1 / 0\n", "", 3, ["ZeroDivisionError"]),
+        ("1 / 0\n", "servers: 5\n", 2, ["http.yaml:1:10: servers:", "ZeroDivisionError"]),
+        (
+            HELLO + '\nhttp.route("/")(boom)\n',
+            "",
+            3,
+            ["app.py:10: GET / (boom) is taken", "app.py:5 registers"],
+        ),
+        (HELLO + '\nhttp.route("/x", listeners=["y"])(boom)\n', "", 3, ["names the listener 'y'"]),
+        ("from siphon import http\n", "", 3, ["registers no route"]),
+        ("def f(:\n", "", 3, ["SyntaxError"]),
+    ],
+)
+def test_check_prints_what_is_wrong(
+    folder: Path, script: str, config: str, code: int, messages: list[str]
+) -> None:
+    write(folder, "app.py", script)
+    write(folder, "http.yaml", config)
+    ended = run("check", "app.py", cwd=folder)
+    assert (ended.returncode, ended.stdout) == (code, "")
+    for message in messages:
+        assert message in ended.stderr
+
+
+# routes ----------------------------------------------------------------------------------------
+
+
+def test_routes_lists_method_pattern_lane_handler_and_place(folder: Path) -> None:
+    script = """
+from siphon import http
+
+@http.route("/b/{id}", methods=["post", "GET"])
+async def item(req):
+    return http.Response()
+
+@http.route("/a")
+def report(req):
+    return http.Response()
+"""
+    write(folder, "app.py", script)
+    ended = run("routes", "app.py", cwd=folder)
+    assert ended.returncode == 0
+    assert [line.split() for line in ended.stdout.splitlines()] == [
+        ["METHOD", "PATTERN", "LANE", "HANDLER", "PLACE"],
+        ["GET", "/a", "blocking", "report", f"{folder}/app.py:8"],
+        ["GET", "/b/{id}", "loop", "item", f"{folder}/app.py:4"],
+        ["POST", "/b/{id}", "loop", "item", f"{folder}/app.py:4"],
+    ]
+    write(folder, "app.py", script + "\n@http.middleware\ndef guard(req):\n    return None\n")
+    lanes = [line.split()[2] for line in run("routes", "app.py", cwd=folder).stdout.splitlines()[1:]]
+    assert lanes == ["blocking", "both", "both"]
+
+
+def test_routes_of_several_listeners_may_share_a_pattern(folder: Path) -> None:
+    script = HELLO.replace('"/"', '"/", listeners=["a"]').replace('"/boom"', '"/", listeners=["b"]')
+    write(folder, "app.py", script)
+    write(
+        folder,
+        "http.yaml",
+        "servers:\n- {name: a, listen: 127.0.0.1:1}\n- {name: b, listen: 127.0.0.1:2}\n",
+    )
+    ended = run("routes", "app.py", cwd=folder)
+    assert sorted(line.split()[3] for line in ended.stdout.splitlines()[1:]) == ["boom", "hello"]
+
+
+def test_a_script_that_is_named_like_a_command_is_served_by_its_path(folder: Path) -> None:
+    write(folder, "check", HELLO)
+    write(folder, "check.py", HELLO)
+    for name in ("./check", "check.py"):
+        with Command(name, *PORT_0, cwd=folder).started() as command:
+            assert command.connect().get("/").status == 200
+
+
+# Failures --------------------------------------------------------------------------------------
+
+
+def test_a_missing_script_exits_with_3(folder: Path) -> None:
+    ended = run("nowhere.py", cwd=folder)
+    assert (ended.returncode, ended.stderr) == (3, f"there is no script {folder}/nowhere.py\n")
+
+
+@pytest.mark.parametrize("command", [[], ["check"], ["routes"]])
+def test_a_failing_script_prints_its_own_traceback_and_nothing_of_siphons(
+    folder: Path, command: list[str]
+) -> None:
+    write(folder, "app.py", "def fail():\n    raise RuntimeError('no luck')\nfail()\n")
+    ended = run(*command, "app.py", cwd=folder)
+    assert ended.returncode == 3
+    assert ended.stdout == ""
+    files = [line for line in ended.stderr.splitlines() if line.startswith("  File ")]
+    assert ended.stderr.startswith("Traceback (most recent call last):\n")
+    assert ended.stderr.endswith("RuntimeError: no luck\n")
+    assert len(files) == 2
+    assert all(f'"{folder}/app.py"' in line for line in files)
+
+
+def test_a_failing_startup_hook_exits_with_3_and_prints_no_banner(folder: Path) -> None:
+    hook = "\n@http.on_startup\nasync def warm():\n    raise OSError('no database')\n"
+    write(folder, "app.py", HELLO + hook)
+    ended = run("app.py", *PORT_0, cwd=folder)
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert f"the hook warm at {folder}/app.py:13 failed" in ended.stderr
+    assert ended.stderr.endswith("OSError: no database\n")
+
+
+def test_a_taken_port_exits_with_3_and_names_the_address(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        ended = run("app.py", "--listen", address, cwd=folder)
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert address in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_an_unexpected_exception_is_reported_as_siphons_bug(folder: Path) -> None:
+    write(folder, "app.py", f"{HELLO}\nimport siphon.cli\nsiphon.cli.Server = 5\n")
+    ended = run("app.py", *PORT_0, cwd=folder)
+    assert ended.returncode == 1
+    assert "TypeError" in ended.stderr
+    assert "Traceback" in ended.stderr
+    assert "this is a bug in siphon" in ended.stderr
+
+
+# Signals ---------------------------------------------------------------------------------------
+
+HOLD = """
+from siphon import http, log
+
+@http.route("/hold")
+def hold(req):
+    print("held", flush=True)
+    with open("gate") as gate:
+        return http.Response(body=gate.read())
+
+@http.on_shutdown
+def bye():
+    log.info("bye")
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_lets_the_request_in_work_finish_and_exits_with_0(tmp_path: Path, number: int) -> None:
+    write(tmp_path, "app.py", HOLD)
+    os.mkfifo(tmp_path / "gate")
+    with Command("app.py", *PORT_0, cwd=tmp_path).started() as command:
+        client = command.connect().send("GET /hold HTTP/1.1\r\nHost: a\r\n\r\n")
+        command.read_until("held")
+        command.signal(number)
+        command.log_until("stopping")
+        (tmp_path / "gate").write_text("done")
+        answer = client.answer()
+        code, _, log = command.ended()
+    assert (answer.status, answer.body, answer.get("connection")) == (200, b"done", "close")
+    assert code == 0
+    assert "bye" in log
+
+
+def test_a_second_signal_ends_the_process_at_once_with_1(tmp_path: Path) -> None:
+    write(tmp_path, "app.py", HOLD)
+    os.mkfifo(tmp_path / "gate")
+    with Command("app.py", *PORT_0, cwd=tmp_path).started() as command:
+        command.connect().send("GET /hold HTTP/1.1\r\nHost: a\r\n\r\n")
+        command.read_until("held")
+        command.signal(signal.SIGTERM)
+        command.log_until("stopping")
+        command.signal(signal.SIGTERM)
+        code, _, log = command.ended(timeout_s=10)
+    assert code == 1
+    assert "second signal" in log
+    assert "bye" not in log
+
+
+LOADS_FOR_EVER = "import threading\nprint('loading', flush=True)\nthreading.Event().wait()\n"
+STARTS_FOR_EVER = """
+@http.on_startup
+async def warm():
+    import asyncio
+    print("loading", flush=True)
+    await asyncio.Event().wait()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("script", [LOADS_FOR_EVER, HELLO + STARTS_FOR_EVER], ids=["script", "hook"])
+def test_a_signal_during_the_start_ends_it_quietly(tmp_path: Path, script: str, number: int) -> None:
+    write(tmp_path, "app.py", script)
+    with Command("app.py", *PORT_0, cwd=tmp_path) as command:
+        command.read_until("loading")
+        command.signal(number)
+        code, out, log = command.ended()
+    assert (code, out) == (0, "")
+    assert "stopped before the start was complete" in log
+    assert "Traceback" not in log
+
+
+def test_an_interrupted_check_does_not_look_like_a_good_one(tmp_path: Path) -> None:
+    write(tmp_path, "app.py", LOADS_FOR_EVER)
+    with Command("check", "app.py", cwd=tmp_path) as command:
+        command.read_until("loading")
+        command.signal(signal.SIGINT)
+        code, _, log = command.ended()
+    assert code == 130
+    assert "Traceback" not in log
+
+
+# The GIL ---------------------------------------------------------------------------------------
+
+
+@free_threaded_only
+def test_a_gil_that_is_on_keeps_the_server_from_starting(folder: Path) -> None:
+    ended = run("app.py", *PORT_0, cwd=folder, variables={"PYTHON_GIL": "1"})
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert "PYTHON_GIL=1" in ended.stderr
+    assert "--allow-gil" in ended.stderr
+
+
+@free_threaded_only
+@pytest.mark.parametrize(
+    ("arguments", "variables"), [(["--allow-gil"], {}), ([], {"SIPHON_ALLOW_GIL": "true"})]
+)
+def test_the_gil_can_be_allowed_and_is_warned_of(
+    folder: Path, arguments: list[str], variables: dict[str, str]
+) -> None:
+    given = {**variables, "PYTHON_GIL": "1"}
+    with Command("app.py", *PORT_0, *arguments, cwd=folder, variables=given).started() as command:
+        assert "GIL on" in command.banner
+        command.signal(signal.SIGTERM)
+        code, _, log = command.ended()
+    assert code == 0
+    assert log.startswith("warning: ")

@@ -1,0 +1,212 @@
+"""Slow clients and full listeners: every deadline is absolute, and nobody is forgotten."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.client import request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.client import Client
+    from tests.service import Service
+
+SCRIPT = """
+    import asyncio
+    import threading
+
+    from siphon import http
+
+    entered = threading.Event()
+    gate = threading.Event()
+
+    @http.route("/hello")
+    async def hello(req):
+        return http.Response(body="hello")
+
+    @http.route("/later/{ms}")
+    async def later(req):
+        await asyncio.sleep(int(req.path_params["ms"]) / 1000)
+        return http.Response(body="later")
+
+    @http.route("/wait")
+    def wait(req):
+        entered.set()
+        assert gate.wait(20)
+        return http.Response(body="waited")
+
+    @http.route("/echo", methods=["POST"])
+    async def echo(req):
+        return http.Response(body=req.body())
+
+    @http.route("/big/{size}")
+    async def big(req):
+        return http.Response(body=b"x" * int(req.path_params["size"]))
+"""
+
+
+def drip(client: Client, data: bytes) -> bytes:
+    """Sends a byte every 20 ms, or every second one, until the server says something; what it says."""
+    client.sock.settimeout(0.02)
+    for byte in data:
+        try:
+            client.send(bytes([byte]))
+            if received := client.sock.recv(4_096):
+                return received
+        except TimeoutError:
+            continue
+    raise AssertionError("the server has let everything drip in")
+
+
+# Reading -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_a_head_that_drips_in_is_cut_off(serve: Callable[..., Service], first: bool) -> None:
+    service = serve(SCRIPT, header_timeout_ms=200)
+    with service.connect() as client:
+        if not first:
+            client.get("/hello")
+        begun = monotonic()
+        received = drip(client, request("/hello", f"X: {'x' * 200}"))
+        assert received.startswith(b"HTTP/1.1 408 ")
+        assert b"Connection: close" in received
+        assert monotonic() - begun < 2
+
+
+def test_a_client_that_never_says_anything_is_closed(serve: Callable[..., Service]) -> None:
+    service = serve(SCRIPT, header_timeout_ms=100)
+    with service.connect(timeout_s=5) as client:
+        assert client.read_to_end() == b""
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        request("/echo", "Content-Length: 1000", method="POST"),
+        request("/echo", "Transfer-Encoding: chunked", method="POST") + b"3e8\r\n",
+    ],
+)
+def test_a_body_that_drips_in_is_cut_off(serve: Callable[..., Service], head: bytes) -> None:
+    service = serve(SCRIPT, body_grace_ms=100, min_body_bytes_per_s=1_000)
+    with service.connect() as client:
+        client.send(head)
+        assert drip(client, bytes(1_000)).startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_body_within_the_rate_is_waited_for(serve: Callable[..., Service]) -> None:
+    service = serve(SCRIPT, body_grace_ms=100, min_body_bytes_per_s=50)
+    with service.connect() as client, service.connect() as clock:
+        client.send(request("/echo", "Content-Length: 60", method="POST"))
+        for _ in range(6):
+            client.send(b"0123456789")  # each buys 200 ms
+            clock.get("/later/80")
+        assert client.answer().body == b"0123456789" * 6
+
+
+def test_the_rate_counts_what_has_come_so_far(serve: Callable[..., Service]) -> None:
+    service = serve(SCRIPT, body_grace_ms=100, min_body_bytes_per_s=1_000)
+    with service.connect() as client:
+        begun = monotonic()
+        client.send(request("/echo", "Content-Length: 1000", method="POST") + bytes(400))
+        assert client.answer().status == 408
+        assert 0.49 < monotonic() - begun < 2
+
+
+def test_a_late_body_does_not_spend_the_time_of_its_handler(serve: Callable[..., Service]) -> None:
+    service = serve(SCRIPT, request_timeout_ms=200)
+    with service.connect() as client, service.connect() as clock:
+        client.send(request("/echo", "Content-Length: 2", method="POST") + b"a")
+        for _ in range(2):
+            clock.get("/later/150")
+        client.send(b"b")
+        assert client.answer().body == b"ab"
+
+
+# Writing -----------------------------------------------------------------------------------------
+
+
+def test_a_client_that_reads_nothing_is_closed_after_the_write_timeout(
+    serve: Callable[..., Service],
+) -> None:
+    service = serve(SCRIPT, write_timeout_ms=150)
+    with service.connect() as client, service.connect() as clock:
+        client.send(request("/big/20000000"))
+        clock.get("/later/500")
+        assert len(client.read_to_end()) < 20_000_000
+
+
+def test_a_client_that_reads_slowly_but_steadily_gets_everything(serve: Callable[..., Service]) -> None:
+    service = serve(SCRIPT, write_timeout_ms=300)
+    with service.connect() as client, service.connect() as clock:
+        client.send(request("/big/24000000"))
+        received = 0
+        while received < 24_000_000:
+            for _ in range(40):
+                received += len(client.sock.recv(65_536))
+                if received >= 24_000_000:
+                    break
+            clock.get("/later/60")
+
+
+# Room --------------------------------------------------------------------------------------------
+
+
+def test_the_oldest_idle_connection_makes_room(serve: Callable[..., Service]) -> None:
+    service = serve(SCRIPT, max_connections=3)
+    with service.connect() as silent, service.connect() as older, service.connect() as younger:
+        older.get("/hello")
+        younger.get("/hello")
+        with service.connect() as newcomer:
+            assert newcomer.get("/hello").body == b"hello"
+        assert older.read_to_end() == b""
+        assert younger.get("/hello").body == b"hello"
+        assert silent.get("/hello").body == b"hello"
+
+
+def test_newcomers_wait_where_nobody_is_idle(serve: Callable[..., Service]) -> None:
+    service = serve(SCRIPT, max_connections=2)
+    with service.connect() as busy, service.connect() as silent, service.connect() as newcomer:
+        busy.send(request("/wait"))
+        assert service.module.entered.wait(5)
+        newcomer.send(request("/hello"))
+        newcomer.sock.settimeout(0.25)
+        with pytest.raises(TimeoutError):
+            newcomer.answer()
+        newcomer.sock.settimeout(10)
+        service.module.gate.set()
+        assert busy.answer().body == b"waited"
+        assert newcomer.answer().body == b"hello"
+        assert busy.read_to_end() == b""  # idle by now, it made room
+        assert silent.get("/hello").body == b"hello"
+
+
+def test_a_connection_in_the_middle_of_a_head_is_not_idle(serve: Callable[..., Service]) -> None:
+    service = serve(SCRIPT, max_connections=2)
+    with service.connect() as half, service.connect() as idle:
+        half.get("/hello")
+        half.send(b"GET /hello HT")
+        idle.get("/hello")
+        with service.connect() as newcomer:
+            assert newcomer.get("/hello").body == b"hello"
+        assert idle.read_to_end() == b""
+        assert half.send(b"TP/1.1\r\nHost: a\r\n\r\n").answer().body == b"hello"
+
+
+# Closing -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fields", [("Content-Length: 3000000",), ("Transfer-Encoding: chunked",)])
+def test_a_client_that_goes_on_sending_still_reads_its_refusal(
+    serve: Callable[..., Service], fields: tuple[str, ...]
+) -> None:
+    service = serve(SCRIPT, max_body_bytes=1_000)
+    with service.connect() as client:
+        client.send(request("/echo", *fields, method="POST") + b"2dc6c0\r\n" + bytes(3_000_000))
+        answer = client.answer()
+        assert (answer.status, answer.get("connection")) == (413, "close")
+        assert client.read_to_end() == b""

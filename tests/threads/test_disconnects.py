@@ -1,0 +1,265 @@
+"""The client goes away: half-closes and resets, before, while and after its request is run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.client import request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.service import Service
+
+SCRIPT = """
+    import asyncio
+    import threading
+
+    from siphon import http
+
+    served = []
+    entered = threading.Event()
+    cancelled = threading.Event()
+    ended = threading.Event()
+    gate = threading.Event()
+
+    async def until_disconnected(req):
+        entered.set()
+        while not req.is_disconnected():
+            await asyncio.sleep(0)
+        served.append(req.path)
+
+    async def suspended(req):
+        entered.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            served.append("cancelled")
+            cancelled.set()
+            raise
+
+    @http.route("/hello")
+    async def hello(req):
+        served.append(req.path)
+        return http.Response(body="hello")
+
+    @http.route("/sync")
+    def sync(req):
+        served.append(req.path)
+        return http.Response(body="sync")
+
+    @http.route("/wait")
+    def wait(req):
+        entered.set()
+        assert gate.wait(20)
+        served.append(req.path)
+        return http.Response(body=f"disconnected: {req.is_disconnected()}")
+
+    @http.route("/suspended")
+    async def by_default(req):
+        await suspended(req)
+
+    @http.route("/cancelled", cancel_on_disconnect=True)
+    async def cancelled_by_route(req):
+        await suspended(req)
+
+    @http.route("/kept", cancel_on_disconnect=False)
+    async def kept(req):
+        await until_disconnected(req)
+        return http.Response(body="kept")
+
+    @http.route("/noticed")
+    async def noticed(req):
+        await until_disconnected(req)
+        return http.Response(body="noticed")
+
+    @http.route("/stubborn")
+    async def stubborn(req):
+        entered.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return http.Response(body=f"disconnected: {req.is_disconnected()}")
+
+    @http.route("/sync-watch")
+    def sync_watch(req):
+        entered.set()
+        while not req.is_disconnected():
+            if gate.wait(0.001):
+                return None
+        served.append(req.path)
+        ended.set()
+        return http.Response(body="seen")
+"""
+
+
+# FIN ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("path", "body"), [("/hello", b"hello"), ("/sync", b"sync")])
+def test_a_whole_request_before_a_fin_is_answered(
+    serve: Callable[..., Service], path: str, body: bytes
+) -> None:
+    service = serve(SCRIPT)
+    for _ in range(20):  # the FIN may be seen with the request, while it runs, or after its answer
+        with service.connect() as client:
+            client.send(request(path)).half_close()
+            assert client.answer().body == body
+            assert client.read_to_end() == b""
+
+
+def test_pipelined_requests_before_a_fin_are_all_answered(serve: Callable[..., Service]) -> None:
+    service = serve(SCRIPT)
+    with service.connect() as client:
+        client.send(request("/sync") * 5 + request("/hello") * 5).half_close()
+        assert [client.answer().body for _ in range(10)] == [b"sync"] * 5 + [b"hello"] * 5
+        assert client.read_to_end() == b""
+
+
+def test_a_sync_handler_answers_a_client_that_has_half_closed(serve: Callable[..., Service]) -> None:
+    service = serve(SCRIPT)
+    with service.connect() as client:
+        client.send(request("/sync-watch")).half_close()
+        assert client.answer().body == b"seen"
+        assert client.read_to_end() == b""
+
+
+def test_a_suspended_async_handler_is_cancelled_by_a_fin(serve: Callable[..., Service]) -> None:
+    service = serve(SCRIPT)
+    with service.connect() as client:
+        client.send(request("/suspended"))
+        assert service.module.entered.wait(5)
+        client.half_close()
+        assert service.module.cancelled.wait(5)
+        assert client.read_to_end() == b""
+    with service.connect() as client:
+        assert client.get("/hello").body == b"hello"
+
+
+def test_an_answer_made_on_cancellation_is_sent(serve: Callable[..., Service]) -> None:
+    service = serve(SCRIPT)
+    with service.connect() as client:
+        client.send(request("/stubborn"))
+        assert service.module.entered.wait(5)
+        client.half_close()
+        assert client.answer().body == b"disconnected: True"
+
+
+@pytest.mark.parametrize(("path", "body"), [("/kept", b"kept"), ("/noticed", b"noticed")])
+def test_a_suspended_async_handler_may_be_kept_by_route_or_listener(
+    serve: Callable[..., Service], path: str, body: bytes
+) -> None:
+    service = serve(SCRIPT, cancel_on_disconnect=path == "/kept")
+    with service.connect() as client:
+        client.send(request(path))
+        assert service.module.entered.wait(5)
+        client.half_close()
+        assert client.answer().body == body
+        assert client.read_to_end() == b""
+
+
+def test_a_route_may_be_cancelled_where_its_listener_keeps(serve: Callable[..., Service]) -> None:
+    service = serve(SCRIPT, cancel_on_disconnect=False)
+    with service.connect() as client:
+        client.send(request("/cancelled"))
+        assert service.module.entered.wait(5)
+        client.half_close()
+        assert service.module.cancelled.wait(5)
+        assert client.read_to_end() == b""
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        b"GET /hello HTTP/1.1\r\nHost: te",
+        b"POST /hello HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nab",
+        b"POST /hello HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
+    ],
+)
+def test_a_request_cut_short_by_a_fin_is_not_run(serve: Callable[..., Service], part: bytes) -> None:
+    service = serve(SCRIPT)
+    with service.connect() as client:
+        client.get("/sync")
+        client.send(part).half_close()
+        assert b"200" not in client.read_to_end()
+    assert service.module.served == ["/sync"]
+
+
+def test_a_large_answer_goes_out_whole_after_a_fin(serve: Callable[..., Service]) -> None:
+    service = serve(
+        """
+        from siphon import http
+
+        @http.route("/")
+        def big(req):
+            return http.Response(body=bytes(15_000_000))
+        """
+    )
+    with service.connect() as client:
+        client.send(request("/")).half_close()
+        assert len(client.answer().body) == 15_000_000
+        assert client.read_to_end() == b""
+
+
+# RST ---------------------------------------------------------------------------------------------
+
+
+def test_a_reset_cancels_a_suspended_async_handler(serve: Callable[..., Service]) -> None:
+    service = serve(SCRIPT)
+    client = service.connect().send(request("/suspended"))
+    assert service.module.entered.wait(5)
+    client.reset()
+    assert service.module.cancelled.wait(5)
+    with service.connect() as other:
+        assert other.get("/hello").body == b"hello"
+
+
+def test_a_sync_handler_can_see_a_reset(serve: Callable[..., Service]) -> None:
+    service = serve(SCRIPT)
+    client = service.connect().send(request("/sync-watch"))
+    assert service.module.entered.wait(5)
+    client.reset()
+    assert service.module.ended.wait(5)
+    with service.connect() as other:
+        assert other.get("/hello").body == b"hello"
+
+
+def test_a_queued_request_whose_client_resets_is_never_run(serve: Callable[..., Service]) -> None:
+    service = serve(SCRIPT, blocking_min=1, blocking_max=1)
+    with service.connect() as running, service.connect() as other:
+        running.send(request("/wait"))
+        assert service.module.entered.wait(5)
+        queued = service.connect().send(request("/sync"))
+        other.get("/hello")
+        queued.reset()
+        other.get("/hello")
+        service.module.gate.set()
+        assert running.answer().body == b"disconnected: False"
+        assert other.get("/hello").status == 200
+    assert "/sync" not in service.module.served
+
+
+def test_a_queued_request_whose_client_half_closes_is_run(serve: Callable[..., Service]) -> None:
+    service = serve(SCRIPT, blocking_min=1, blocking_max=1)
+    with service.connect() as running, service.connect() as other, service.connect() as queued:
+        running.send(request("/wait"))
+        assert service.module.entered.wait(5)
+        queued.send(request("/sync")).half_close()
+        other.get("/hello")
+        service.module.gate.set()
+        assert running.answer().status == 200
+        assert queued.answer().body == b"sync"
+
+
+def test_resets_at_every_moment_leave_the_server_whole(serve: Callable[..., Service]) -> None:
+    service = serve(SCRIPT, max_in_flight=50)
+    for path in ["/hello", "/sync", "/suspended", "/nope"] * 40:
+        client = service.connect().send(request(path) * 3)
+        if path != "/suspended":
+            client.answer()
+        client.reset()
+    with service.connect() as client:  # nothing is left that counts as in flight for good
+        answers = [client.get(path).status for path in ["/hello", "/sync"] * 20]
+        assert answers == [200] * 40
