@@ -7,6 +7,7 @@ sends sync members to a blocking worker) and ``hold`` (a blocking worker waits f
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 from collections.abc import Awaitable, Callable
@@ -254,7 +255,11 @@ class CallNext:
 
 
 class SyncCallNext:
-    """``call_next`` of a sync wrap-around: it keeps its blocking worker until the inner part has answered."""
+    """``call_next`` of a sync wrap-around: it keeps its blocking worker until the inner part has answered.
+
+    A sync callable may turn out to wrap an async one, and return its coroutine: called from there, on
+    a loop, this is awaited as ``CallNext`` is.
+    """
 
     __slots__ = ("_call", "_index")
 
@@ -262,6 +267,8 @@ class SyncCallNext:
         self._call = call
         self._index = index
 
-    def __call__(self, request: Request) -> Response:
+    def __call__(self, request: Request) -> Response | Awaitable[Response]:
+        if asyncio._get_running_loop() is not None:
+            return self._call.proceed(self._index, request)
         outcome = self._call.proceed_sync(self._index, request)
         return outcome if isinstance(outcome, Response) else self._call.hold(outcome, request)

@@ -262,7 +262,7 @@ def test_check_finds_nothing_wrong_and_binds_nothing(folder: Path) -> None:
             HELLO + '\nhttp.route("/")(boom)\n',
             "",
             3,
-            ["app.py:10: GET / (boom) is taken", "app.py:5 registers"],
+            ["app.py:9: GET / (boom) is taken", "app.py:4 registers"],
         ),
         (HELLO + '\nhttp.route("/x", listeners=["y"])(boom)\n', "", 3, ["names the listener 'y'"]),
         ("from siphon import http\n", "", 3, ["registers no route"]),

@@ -398,10 +398,14 @@ class Acceptor(threading.Thread):
 
     def _accept(self, listener: Listener) -> bool:
         """Accepts who waits, up to a turn's share; whether there may be more."""
-        for _ in range(_ACCEPTS_A_TURN):
-            if not listener.enter() and not (self._make_room(listener) and listener.enter()):
-                self._pause(listener, f"max_connections ({listener.settings.max_connections}) reached")
-                return False
+        for number in range(_ACCEPTS_A_TURN):
+            if not listener.enter():
+                # Only the first is sure to be waited for; the poller tells of the next.
+                if number:
+                    return True
+                if not (self._make_room(listener) and listener.enter()):
+                    self._pause(listener, f"max_connections ({listener.settings.max_connections}) reached")
+                    return False
             try:
                 sock, address = listener.socket.accept()
             except OSError as error:

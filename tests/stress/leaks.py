@@ -21,14 +21,14 @@ def open_descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-def wait_until(condition: Callable[[], bool], within_s: float = 15.0) -> bool:
-    """Looks every 10 ms, for what nothing can notify; whether ``condition`` came true in time."""
+def wait_until(condition: Callable[[], bool], within_s: float = 15.0, every_s: float = 0.01) -> bool:
+    """Looks every ``every_s``, for what nothing can notify; whether ``condition`` came true in time."""
     deadline = monotonic() + within_s
     pause = threading.Event()
     while not condition():
         if monotonic() > deadline:
             return False
-        pause.wait(0.01)
+        pause.wait(every_s)
     return True
 
 

@@ -42,6 +42,11 @@ class AnswerReader:
         """Whether a part of an answer has come and the rest has not."""
         return bool(self._buffer)
 
+    @property
+    def partial_body(self) -> bytes:
+        """What has come of the body of an answer that is not whole."""
+        return self._buffer.partition(_HEAD_END)[2]
+
     def feed(self, data: bytes) -> list[Received]:
         """The answers that ``data`` completes."""
         self._buffer += data
@@ -72,11 +77,18 @@ class Peer:
     All of it runs on the load's thread. ``ended`` is set once the connection is closed on this side.
     """
 
+    receive_buffer_bytes = 0
+    """The size of the socket's receive buffer; 0 leaves it to the system."""
+
     def __init__(self, load: Load) -> None:
         self.load = load
         self.reader = AnswerReader()
         self.ended = False
-        self.sock = socket.create_connection(load.address, timeout=30)
+        self.sock = socket.socket()
+        if self.receive_buffer_bytes:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive_buffer_bytes)
+        self.sock.settimeout(30)
+        self.sock.connect(load.address)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock.setblocking(False)
         self._outgoing = b""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 import threading
+from queue import SimpleQueue
 from time import monotonic
 from typing import TYPE_CHECKING
 
 import pytest
 
+from siphon.threads.connection import LATE
 from siphon.threads.wheel import TICK_S
 from tests.stress.leaks import open_descriptors, wait_until
 from tests.stress.load import Aim, Background, Load, Peer, Received, get
@@ -16,6 +18,8 @@ from tests.stress.load import Aim, Background, Load, Peer, Received, get
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from siphon.threads.connection import Connection
+    from siphon.threads.exchange import Exchange
     from tests.service import Service
 
 pytestmark = pytest.mark.stress
@@ -192,6 +196,56 @@ def test_a_handler_that_ends_with_its_504_gives_one_answer(
     if full:
         assert aim.early
         assert aim.late
+
+
+def test_of_many_claims_at_once_one_wins(
+    storm: Callable[..., Service], note: Callable[..., None], full: bool
+) -> None:
+    service = storm(PLAIN, keep_alive_requests=1_000_000)
+    rounds, claimers = (2_000 if full else 300), 4
+    verdicts: SimpleQueue[tuple[int, int]] = SimpleQueue()
+    start = threading.Barrier(claimers + 1)
+    contested: list[tuple[Connection, Exchange]] = []
+
+    def claim(number: int) -> None:
+        data = f"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{number}".encode()
+        for _ in range(rounds):
+            start.wait(30)
+            connection, exchange = contested[-1]
+            verdicts.put((number, connection.answer(exchange, data, True)))
+
+    threads = [threading.Thread(target=claim, args=[number]) for number in range(claimers)]
+    for thread in threads:
+        thread.start()
+    wins = [0] * claimers
+    with service.connect() as client:
+        for round_number in range(rounds):
+            client.send(get("/at/async/1e9/none"))
+            contested.append(_running(service, round_number + 1))
+            start.wait(30)
+            won = [number for number, verdict in _take(verdicts, claimers) if verdict != LATE]
+            assert len(won) == 1
+            assert client.answer().body == str(won[0]).encode()
+            wins[won[0]] += 1
+            contested[-1][1].cancel()
+        assert client.get("/mark/end").body == b"end"
+    for thread in threads:
+        thread.join(30)
+    note(rounds=rounds, wins=wins)
+
+
+def _running(service: Service, requests: int) -> tuple[Connection, Exchange]:
+    """The one connection, and the exchange that it waits for."""
+    connections = service.server._acceptors[0]._connections
+    assert wait_until(lambda: [one.requests for one in connections.values()] == [requests], every_s=0.0005)
+    (connection,) = connections.values()
+    assert wait_until(lambda: connection.exchange is not None, every_s=0.0005)
+    assert connection.exchange is not None
+    return connection, connection.exchange
+
+
+def _take[T](queue: SimpleQueue[T], number: int) -> list[T]:
+    return [queue.get(timeout=30) for _ in range(number)]
 
 
 @pytest.mark.parametrize("lane", ["async", "sync"])

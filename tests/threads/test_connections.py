@@ -232,7 +232,9 @@ def test_a_request_that_ends_where_reading_ahead_stopped_leaves_the_connection_u
         client.send(request("/wait"))
         assert service.module.entered.wait(5)
         # Both reads end at a request's end, and together pass what is read ahead.
-        client.send(request("/echo", method="POST", body=bytes(65_300)) + request("/hello", f"X: {'x' * 400}"))
+        client.send(
+            request("/echo", method="POST", body=bytes(65_300)) + request("/hello", f"X: {'x' * 400}")
+        )
         for _ in range(3):
             with service.connect() as other:
                 other.get("/hello")
@@ -242,9 +244,7 @@ def test_a_request_that_ends_where_reading_ahead_stopped_leaves_the_connection_u
 
 
 @pytest.mark.parametrize("slow", [False, True])
-def test_nothing_behind_a_malformed_request_is_read_as_one(
-    serve: Callable[..., Service], slow: bool
-) -> None:
+def test_nothing_behind_a_malformed_request_is_read_as_one(serve: Callable[..., Service], slow: bool) -> None:
     service = serve(SCRIPT)
     bad = b"GET /a b HTTP/1.1\r\nHost: a\r\n\r\n"
     with service.connect() as client:

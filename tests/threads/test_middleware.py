@@ -203,9 +203,7 @@ def between(req, call_next):
     ],
     ids=["sync twice", "async twice", "async together", "async together over sync"],
 )
-def test_call_next_may_be_called_twice(
-    serve: Callable[..., Service], middleware: str, handler: str
-) -> None:
+def test_call_next_may_be_called_twice(serve: Callable[..., Service], middleware: str, handler: str) -> None:
     service = serve(
         PREAMBLE
         + middleware

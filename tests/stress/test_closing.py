@@ -1,0 +1,235 @@
+"""Connections that close while they are being answered: no answer reaches another client."""
+
+from __future__ import annotations
+
+import random
+import socket
+import threading
+from collections import Counter
+from time import monotonic
+from typing import TYPE_CHECKING, Final, Literal
+
+import pytest
+
+from tests.stress.leaks import wait_until
+from tests.stress.load import Aim, Load, Peer, Received, get, run_all
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.service import Service
+
+pytestmark = pytest.mark.stress
+
+SCRIPT = """
+    import asyncio
+    from siphon import http
+
+    @http.route("/async/{token}")
+    async def at_once(req):
+        return http.Response(body=req.path_params["token"])
+
+    @http.route("/yielding/{token}")
+    async def yielding(req):
+        await asyncio.sleep(0)
+        return http.Response(body=req.path_params["token"])
+
+    @http.route("/sync/{token}")
+    def sync(req):
+        return http.Response(body=req.path_params["token"])
+
+    @http.route("/large/{token}")
+    async def large(req):
+        return http.Response(body=req.path_params["token"] * 100_000)
+"""
+_LARGE: Final = 100_000
+
+type Manner = Literal["reset", "reset", "read", "close", "half-close", "silent", "large"]
+MANNERS: Final[tuple[Manner, ...]] = (
+    "reset", "reset", "reset", "reset", "read", "read", "close", "half-close", "silent", "large",
+)  # fmt: skip
+
+
+class Crowd:
+    """How many visitors are still to come, and what became of those that were there. One load's thread."""
+
+    def __init__(self, name: int, visitors: int) -> None:
+        self.name = name
+        self.left = visitors
+        self.dice = random.Random(name)
+        self.aim = Aim(5e-6, 3e-4)
+        self.ends: Counter[str] = Counter()
+
+
+class Visitor(Peer):
+    """Asks for its own token and leaves in its own manner; the next one takes its place, and descriptor."""
+
+    def __init__(self, load: Load, crowd: Crowd) -> None:
+        crowd.left -= 1
+        self._crowd = crowd
+        self._token = f"v{crowd.name}-{crowd.left:06}"
+        self._manner = crowd.dice.choice(MANNERS)
+        if self._manner == "large":
+            self.receive_buffer_bytes = 4_096
+        super().__init__(load)
+
+    def begin(self) -> None:
+        manner = self._manner
+        if manner == "silent":
+            self.load.at(monotonic() + 0.003, self._leave_untold)
+            return
+        kind = "large" if manner == "large" else self._crowd.dice.choice(("async", "yielding", "sync"))
+        self.send(get(f"/{kind}/{self._token}"))
+        if manner == "reset":
+            self.load.at(monotonic() + max(0.0, self._crowd.aim.offset_s), self._leave_untold)
+        elif manner == "large":
+            self.load.at(monotonic() + self._crowd.dice.random() * 0.003, self._leave_untold)
+        elif manner == "half-close":
+            self.half_close()
+        elif manner == "close":
+            self.close()
+            self._over("closed unread")
+
+    def _leave_untold(self) -> None:
+        if self.ended:
+            return
+        self.receive()
+        if self.ended:
+            return
+        if self._manner == "reset":
+            self._crowd.aim.was(early=True)
+        part = self.reader.partial_body
+        assert part == (self._token * _LARGE)[: len(part)].encode()
+        self.reset()
+        self._over("reset inside an answer" if part else "reset before an answer")
+
+    def on_answer(self, answer: Received) -> None:
+        assert self._manner != "silent", f"an answer for somebody else: {answer.body[:40]!r}"
+        token = self._token * (_LARGE if self._manner == "large" else 1)
+        assert answer == Received(200, token.encode())
+        assert not self.reader.in_the_middle
+        if self._manner == "reset":
+            self._crowd.aim.was(early=False)
+        if self._manner == "read":
+            self.close()
+        else:
+            self.reset()
+        self._over("answered")
+
+    def on_end(self, error: OSError | None) -> None:
+        # A handler that was suspended when the FIN came is cancelled, and then nobody answers.
+        assert self._manner == "half-close"
+        assert error is None or isinstance(error, ConnectionResetError)
+        self._over("cancelled")
+
+    def _over(self, end: str) -> None:
+        self._crowd.ends[end] += 1
+        if self._crowd.left > 0:
+            # Not from here: a long row of short visits would be one deep call.
+            self.load.at(monotonic(), self._invite)
+
+    def _invite(self) -> None:
+        if self._crowd.left > 0:
+            Visitor(self.load, self._crowd)
+
+
+@pytest.mark.parametrize("acceptors", [1, 2])
+def test_no_answer_reaches_another_client(
+    storm: Callable[..., Service], note: Callable[..., None], full: bool, acceptors: int
+) -> None:
+    service = storm(SCRIPT, acceptors=acceptors, blocking_queue_max=10_000)
+    crowds = [Crowd(name, 50_000 if full else 3_000) for name in range(1 if acceptors == 1 else 1)]
+    loads = []
+    began = monotonic()
+    for crowd in crowds:
+        load = Load(("127.0.0.1", service.port))
+        for _ in range(24):
+            Visitor(load, crowd)
+        loads.append(load)
+    run_all(loads)
+    ends: Counter[str] = Counter()
+    for crowd in crowds:
+        ends += crowd.ends
+    note(visits=ends.total(), per_second=round(ends.total() / (monotonic() - began)), **ends)
+    assert ends.total() == sum(50_000 if full else 3_000 for _ in crowds)
+    for end in ("answered", "reset before an answer", "reset inside an answer", "closed unread"):
+        assert ends[end], end
+
+
+class GatedSocket(socket.socket):
+    """A connection's real socket, whose send stands still in the middle until the test opens the gate."""
+
+    def __init__(self, fileno: int) -> None:
+        super().__init__(fileno=fileno)
+        self.setblocking(False)
+        self.sending = threading.Event()
+        self.gate = threading.Event()
+        self.closed = threading.Event()
+
+    def send(self, data: object, flags: int = 0, /) -> int:
+        self.sending.set()
+        assert self.gate.wait(30)
+        return super().send(data, flags)  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        super().close()
+        self.closed.set()
+
+
+@pytest.mark.parametrize("kind", ["async", "sync"])
+def test_a_connection_is_not_closed_inside_a_send(storm: Callable[..., Service], kind: str) -> None:
+    """Closed there, its descriptor could be another client's when the bytes are written."""
+    service = storm(SCRIPT)
+    client = service.connect()
+    connections = service.server._acceptors[0]._connections
+    assert wait_until(lambda: len(connections) == 1)
+    (connection,) = connections.values()
+    gated = GatedSocket(connection.sock.detach())
+    connection.sock = gated
+    client.send(get(f"/{kind}/token"))
+    assert gated.sending.wait(30)
+    client.reset()
+    # The acceptor has seen the reset by now; had it not waited, it would have closed.
+    assert not gated.closed.wait(0.3)
+    gated.gate.set()
+    assert gated.closed.wait(30)
+
+
+def test_only_the_acceptor_closes(storm: Callable[..., Service]) -> None:
+    """A failed send, an abandoned exchange, a last answer: whoever finds out, its acceptor closes."""
+    service = storm(SCRIPT)
+    acceptor = service.server._acceptors[0]
+    closers: list[threading.Thread] = []
+    for target in ("/async/a", "/sync/a", "/yielding/a"):
+        for leave in (True, False):
+            client = service.connect()
+            assert wait_until(lambda: len(acceptor._connections) == 1, every_s=0.001)
+            (connection,) = acceptor._connections.values()
+            watched = WatchedSocket(connection.sock.detach(), closers, broken=leave)
+            connection.sock = watched
+            client.send(get(target).replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+            if not leave:
+                assert client.answer().body == b"a"
+            client.close()
+            assert wait_until(lambda: not acceptor._connections, every_s=0.001)
+    assert len(closers) == 6
+    assert set(closers) == {acceptor}
+
+
+class WatchedSocket(socket.socket):
+    """A connection's real socket that takes note of who closes it; ``broken``: its client has reset."""
+
+    def __init__(self, fileno: int, closers: list[threading.Thread], *, broken: bool) -> None:
+        super().__init__(fileno=fileno)
+        self.setblocking(False)
+        self._closers = closers
+        self._broken = broken
+
+    def send(self, data: object, flags: int = 0, /) -> int:
+        if self._broken:
+            raise ConnectionResetError
+        return super().send(data, flags)  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        self._closers.append(threading.current_thread())
+        super().close()

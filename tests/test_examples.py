@@ -1,0 +1,91 @@
+"""The examples, served and asked as their own docstrings say."""
+
+from __future__ import annotations
+
+import ast
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.command import ROOT, Command, environment, run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+REST_API = ROOT / "examples/rest_api.py"
+DOCUMENTED = "http://127.0.0.1:8080"
+
+
+def curl_lines(script: Path) -> list[str]:
+    """The commands in a script's docstring that call curl, as they are written."""
+    docstring = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or ""
+    return [line.strip() for line in docstring.splitlines() if line.strip().startswith("curl ")]
+
+
+# What the first line of the answer to each command says; all of them are asked in this order.
+STATUS_LINES = {
+    f"curl -i {DOCUMENTED}/": "HTTP/1.1 200 OK",
+    f"curl -i {DOCUMENTED}/items": "HTTP/1.1 200 OK",
+    f"curl -i {DOCUMENTED}/items?limit=1": "HTTP/1.1 200 OK",
+    f"curl -i {DOCUMENTED}/items/1": "HTTP/1.1 200 OK",
+    f"curl -i {DOCUMENTED}/items/99": "HTTP/1.1 404 Not Found",
+    f"curl -i -X POST -H 'Authorization: Bearer s3cr3t' -d '{{\"name\": \"cog\"}}' {DOCUMENTED}/items": (
+        "HTTP/1.1 201 Created"
+    ),
+    f'curl -i -X POST -d \'{{"name": "cog"}}\' {DOCUMENTED}/items': "HTTP/1.1 401 Unauthorized",
+    f"curl -i -X DELETE -H 'Authorization: Bearer s3cr3t' {DOCUMENTED}/items/1": "HTTP/1.1 204 No Content",
+    f"curl -i -X PUT {DOCUMENTED}/items": "HTTP/1.1 405 Method Not Allowed",
+    f"curl -i -X OPTIONS {DOCUMENTED}/items": "HTTP/1.1 204 No Content",
+    f"curl -i -I {DOCUMENTED}/items": "HTTP/1.1 200 OK",
+    f"curl -i {DOCUMENTED}/report": "HTTP/1.1 200 OK",
+    f"curl -i {DOCUMENTED}/files/css/site.css": "HTTP/1.1 200 OK",
+}
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
+    folder = tmp_path_factory.mktemp("examples")
+    with Command(str(REST_API), "--listen", "127.0.0.1:0", cwd=folder).started() as command:
+        yield command
+        command.signal(signal.SIGTERM)
+        code, _, log = command.ended()
+        assert code == 0
+        assert "items were on the shelf" in log
+        assert "Traceback" not in log
+
+
+@pytest.mark.parametrize("script", EXAMPLES, ids=lambda script: script.name)
+def test_each_example_loads_without_a_complaint(script: Path, tmp_path: Path) -> None:
+    ended = run("check", str(script), cwd=tmp_path)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_every_documented_command_is_tried() -> None:
+    assert curl_lines(REST_API) == list(STATUS_LINES)
+
+
+def test_the_documented_commands_are_answered_as_they_should_be(served: Command, tmp_path: Path) -> None:
+    if shutil.which("curl") is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("there is no curl: run scripts/apt.sh test")
+        pytest.skip("there is no curl")
+    answers = {}
+    for line in curl_lines(REST_API):
+        arguments = shlex.split(line.replace(DOCUMENTED, f"http://127.0.0.1:{served.ports[0]}"))
+        done = subprocess.run(
+            [*arguments, "--silent", "--show-error", "--max-time", "30", "--noproxy", "*"],
+            cwd=tmp_path,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        answers[line] = done.stdout.partition("\n")[0].strip()
+    assert answers == STATUS_LINES
