@@ -228,8 +228,15 @@ class Call:
 
     def _blame_for(self, error: BaseException, member: Member) -> None:
         """Remembers the innermost member that raised ``error``: outer ones only let it pass."""
-        if self._blame is None or self._blame[0] is not error:
+        if self._blame is None:
             self._blame = (error, member.kind)
+            return
+        blamed, kind = self._blame
+        if error is blamed:
+            return
+        # What cannot cross between a loop and a worker as it is arrives as another error, caused by it.
+        changed = error.__cause__ is blamed and isinstance(blamed, StopIteration | asyncio.CancelledError)
+        self._blame = (error, kind if changed else member.kind)
 
     def failure(self, error: BaseException, request: Request, *, dev: bool) -> Response:
         """The 500 for an exception that no member caught; its traceback goes to the log."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import sys
 import threading
 import time
@@ -20,6 +21,7 @@ QUEUE_MAX: Final = 20_000
 LEVELS: Final[dict[str, int]] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _ESCAPES: Final = {code: f"\\x{code:02x}" for code in [*range(32), *range(127, 160)] if code not in (9, 10)}
 _ESCAPES_ONE_LINE: Final = {**_ESCAPES, 9: "\\t", 10: "\\n"}
+_ESCAPES_JSON: Final = {code: f"\\u{code:04x}" for code in range(127, 160)}
 
 
 class Line(NamedTuple):
@@ -105,23 +107,27 @@ class Journal:
                 dropped, self._dropped = self._dropped, 0
                 as_json = self._format == "json"
             if dropped:
-                text = f"{dropped} log lines were dropped: the log could not be written fast enough"
-                entries.append(Line(time.time(), "warning", text))
+                note = f"{dropped} log lines were dropped: the log could not be written fast enough"
+                entries.append(Line(time.time(), "warning", note))
             show = _json_line if as_json else _text_line
-            self._emit("".join([show(entry) for entry in entries]).encode("utf-8", "backslashreplace"))
+            text = "".join([show(entry) for entry in entries])
+            if not self._emit(text.encode("utf-8", "backslashreplace")):
+                # Its disk is full, or nobody reads it any more: counted, for when it works again.
+                with self._lock:
+                    self._dropped += dropped + len(entries)
 
-    def _emit(self, data: bytes) -> None:
+    def _emit(self, data: bytes) -> bool:
+        """Writes all of ``data``; False where the descriptor takes no more."""
         rest = memoryview(data)
         while rest:
             try:
                 rest = rest[os.write(self._descriptor, rest) :]
-            except InterruptedError:
-                continue
+            except BlockingIOError:
+                # Somebody who shares the descriptor has made it non-blocking.
+                select.select([], [self._descriptor], [])
             except OSError:
-                # The log's own descriptor is gone or its disk is full: there is nowhere left to say so.
-                with self._lock:
-                    self._dropped += 1
-                return
+                return False
+        return True
 
 
 _second = (-1, "")
@@ -143,7 +149,9 @@ def _text_line(entry: Line | Access) -> str:
             f"[{_stamp(entry.at)}] {entry.peer} - "
             f'"{entry.method} {target} HTTP/1.{entry.minor_version}" {entry.status} {entry.duration_ms:.3f}\n'
         )
-    return f"[{_stamp(entry.at)}] {entry.level:<7} {entry.text.translate(_ESCAPES)}\n"
+    # A second line is indented: none can pass for an entry of its own.
+    text = entry.text.translate(_ESCAPES).replace("\n", "\n    ")
+    return f"[{_stamp(entry.at)}] {entry.level:<7} {text}\n"
 
 
 def _json_line(entry: Line | Access) -> str:
@@ -161,7 +169,7 @@ def _json_line(entry: Line | Access) -> str:
         }
     else:
         row |= {"type": "log", "level": entry.level, "message": entry.text}
-    return json.dumps(row, ensure_ascii=False) + "\n"
+    return json.dumps(row, ensure_ascii=False).translate(_ESCAPES_JSON) + "\n"
 
 
 journal = Journal()

@@ -64,6 +64,10 @@ class Headers(MutableMapping[str, str]):
         self.pairs: list[tuple[str, str]] = []
         if fields is None:
             return
+        if isinstance(fields, Headers):
+            # As a mapping it would give repeated values joined.
+            self.pairs += fields.pairs
+            return
         for name, value in fields.items() if isinstance(fields, Mapping) else fields:
             if type(value) is str and type(name) is str:
                 self.pairs.append((name, value))

@@ -8,7 +8,6 @@ import shlex
 import shutil
 import signal
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +16,7 @@ from tests.command import ROOT, Command, environment, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 REST_API = ROOT / "examples/rest_api.py"

@@ -466,9 +466,10 @@ class Acceptor(threading.Thread):
             # Who is in the backlog has connected: they are served, not reset.
             while fd not in self._paused and self._accept(listener):
                 pass
-        for fd in self._listeners:
+        for fd, listener in self._listeners.items():
             if fd not in self._paused:
                 self._poller.unregister(fd)
+            listener.release()
         self._listeners = {}
         self._paused = {}
         self._drain_begun = True

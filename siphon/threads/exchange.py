@@ -35,6 +35,7 @@ class Exchange(Call):
     __slots__ = (
         "body",
         "connection",
+        "context",
         "disconnected",
         "ended",
         "head",
@@ -74,6 +75,8 @@ class Exchange(Call):
         self.ended = False
         self.loop_worker: LoopWorker | None = None
         self.held: Held | None = None
+        # The exchange's context where a blocking worker has made it; else its task makes one.
+        self.context: Context | None = None
         # Where a loop goes on after a blocking worker, with the request it had made.
         self.paused: tuple[Paused, Request] | None = None
         self.task: asyncio.Task[None] | None = None
@@ -98,7 +101,7 @@ class Exchange(Call):
             if self.paused is not None:
                 self.paused[0].discard()
             return
-        task = asyncio.Task(self.run(worker), loop=worker.loop, eager_start=True)
+        task = asyncio.Task(self.run(worker), loop=worker.loop, context=self.context, eager_start=True)
         if not task.done():
             self.task = task
             # The event loop itself keeps only weak references to tasks.
@@ -139,7 +142,8 @@ class Exchange(Call):
         """Sends the sync members from ``index`` on to a blocking worker, the exchange's own if it has one."""
         loop = asyncio.get_running_loop()
         assert self.loop_worker is not None
-        visit = Visit(self, index, request, copy_context(), loop.create_future(), self.loop_worker)
+        context = copy_context()
+        visit = Visit(self, index, request, context, loop.create_future(), self.loop_worker)
         with self.connection.lock:
             held = self.held
             if held is None:
@@ -150,7 +154,9 @@ class Exchange(Call):
             with self.connection.lock:
                 self.held = None
             return plain(503, "over capacity\n", ("Retry-After", "1"))
-        return await visit.future
+        outcome = await visit.future
+        _take_over(context)
+        return outcome
 
     # On a blocking worker ----------------------------------------------------------------------
 
@@ -159,8 +165,9 @@ class Exchange(Call):
         if self.ended:
             return
         request = Request(self)
+        self.context = context = Context()
         try:
-            outcome = Context().run(self.proceed_sync, 0, request)
+            outcome = context.run(self.proceed_sync, 0, request)
         except BaseException as error:  # noqa: BLE001 - as on a loop
             self._fail(error, request, worker.encoder)
             return
@@ -277,6 +284,13 @@ class Exchange(Call):
             worker = self.loop_worker
         if worker is not None:
             worker.post(Cancellation(self))
+
+
+def _take_over(context: Context) -> None:
+    """Sets here what sync members have set in their copy of the exchange's context."""
+    for variable, value in context.items():
+        if variable.get(context) is not value:
+            variable.set(value)
 
 
 class Cancellation:

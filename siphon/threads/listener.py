@@ -21,7 +21,7 @@ LINGER_S: Final = 2.0
 
 
 class Listener:
-    """One bound socket, shared by every acceptor. ``_lock`` guards the count of connections."""
+    """One bound socket, shared by every acceptor. ``_lock`` guards the two counts."""
 
     def __init__(self, settings: ListenerSettings, router: Router[Chain]) -> None:
         """Binds the address; raises StartError where it cannot be had."""
@@ -48,6 +48,7 @@ class Listener:
         )
         self._lock = threading.Lock()
         self._connections = 0
+        self._acceptors = 0
         self.socket = _bind(settings)
         self.is_unix = isinstance(settings.listen, UnixAddress)
 
@@ -84,8 +85,23 @@ class Listener:
         with self._lock:
             self._connections -= 1
 
+    def share(self, acceptors: int) -> None:
+        """Says how many acceptors use the socket; the last of them to ``release`` it closes it."""
+        with self._lock:
+            self._acceptors = acceptors
+
+    def release(self) -> None:
+        """An acceptor accepts no more; after the last one, newcomers are refused instead of left waiting."""
+        with self._lock:
+            self._acceptors -= 1
+            last = self._acceptors == 0
+        if last:
+            self.close()
+
     def close(self) -> None:
-        """Closes the socket and removes a unix-domain socket's file."""
+        """Closes the socket and removes a unix-domain socket's file. Harmless when called again."""
+        if self.socket.fileno() < 0:
+            return
         self.socket.close()
         if isinstance(self.settings.listen, UnixAddress):
             _remove_socket(self.settings.listen.path)

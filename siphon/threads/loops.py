@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from siphon.errors import StartError
@@ -32,6 +33,8 @@ class LoopWorker(threading.Thread):
         self.encoder = Encoder()
         self.loop = asyncio.new_event_loop()
         self.loop.set_exception_handler(_log_loop_error)
+        # Drains run in a context of their own: tasks that begin there must not inherit from whoever posted.
+        self._context = Context()
         self._lock = threading.Lock()
         self._inbox: list[Item] = []
         # A drain is scheduled or under way, and will see what is added now.
@@ -54,7 +57,7 @@ class LoopWorker(threading.Thread):
             wake = not self._scheduled
             self._scheduled = True
         if wake:
-            self.loop.call_soon_threadsafe(self._drain)
+            self.loop.call_soon_threadsafe(self._drain, context=self._context)
 
     def post(self, item: Item) -> None:
         """Queues something that is no new exchange."""
@@ -64,7 +67,7 @@ class LoopWorker(threading.Thread):
             self._scheduled = True
         if wake:
             try:
-                self.loop.call_soon_threadsafe(self._drain)
+                self.loop.call_soon_threadsafe(self._drain, context=self._context)
             except RuntimeError:
                 # The loop has been closed at the end of a stop: nobody waits for the item any more.
                 journal.log("debug", "something was posted to a loop that had stopped")
@@ -79,7 +82,7 @@ class LoopWorker(threading.Thread):
             self._scheduled = bool(self._inbox)
             again = self._scheduled
         if again:
-            self.loop.call_soon(self._drain)
+            self.loop.call_soon(self._drain, context=self._context)
 
     def run(self) -> None:
         asyncio.set_event_loop(self.loop)

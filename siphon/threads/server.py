@@ -106,6 +106,7 @@ class Server:
                 self._run_loop_hooks(self._registry.on_loop_startup)
             for listener in self.listeners:
                 listener.listen()
+                listener.share(self._settings.threads.acceptors)
             for number in range(self._settings.threads.acceptors):
                 self._acceptors.append(Acceptor(number, self.listeners, self._lanes, self._events.put))
             for acceptor in self._acceptors:

@@ -52,6 +52,8 @@ class Encoder:
             self._with_server.clear()
             self._without_server.clear()
         status, pairs, body = response.parts()
+        if status == 205:
+            body = b""  # a Reset Content has none (RFC 9110 section 15.3.6)
         prefixes = self._with_server if server_header else self._without_server
         start = prefixes[status] if status in prefixes else self._start(status, server_header)
         if pairs:

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import sysconfig
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -64,7 +64,7 @@ def storm(tmp_path: Path) -> Iterator[Callable[..., Service]]:
     running: list[tuple[Service, Watch]] = []
     before = open_descriptors()
 
-    def start(source: str, **settings: object) -> Service:
+    def start(source: str, **settings: Any) -> Service:
         service = Service(source, tmp_path / f"script{len(running)}", **settings)
         service.start()
         running.append((service, Watch(service.server)))

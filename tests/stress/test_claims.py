@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from functools import partial
 from queue import SimpleQueue
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -368,6 +369,10 @@ class Waiting(Peer):
         assert self.answers <= 1
 
 
+def _open_are(descriptors: int) -> bool:
+    return open_descriptors() == descriptors
+
+
 @pytest.mark.parametrize("phase", ["drain begins", "drain timeout"])
 @pytest.mark.parametrize("source", [PLAIN, SCRIPT], ids=["plain", "held"])
 def test_a_handler_that_ends_with_the_stop_gives_one_answer_or_none(
@@ -399,7 +404,7 @@ def test_a_handler_that_ends_with_the_stop_gives_one_answer_or_none(
         assert service.stop()
         took_s = monotonic() - stop_at
         background.join()
-        assert wait_until(lambda before=descriptors: open_descriptors() == before)
+        assert wait_until(partial(_open_are, descriptors))
         assert server._lanes.in_flight() == 0
         got = sum(peer.answers for peer in peers)
         answered += got

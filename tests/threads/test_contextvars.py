@@ -102,56 +102,42 @@ def test_requests_that_share_a_loops_turn_share_no_context(serve: Callable[..., 
     service = serve(
         PREAMBLE
         + """
-@http.route("/block")
-async def block(req):
-    await asyncio.sleep(0)
-    blocked.set()
-    assert gate.wait(20)  # holds the loop itself, on purpose
-    return http.Response()
+@http.middleware
+async def first(req):
+    req.seen = var.get()
+    if req.path == "/block":
+        await asyncio.sleep(0)
+        blocked.set()
+        assert gate.wait(20)  # holds the loop itself, on purpose
 
-@http.route("/sync")
-def sync(req):
-    return http.Response(body=var.get())
-
-@http.route("/seen")
-async def seen(req):
-    return http.Response(body=var.get())
-
-def set_it(req, call_next):
-    if req.path != "/wrapped":
-        return call_next(req)
-    var.set("leaked")
-    entered.set()
+@http.middleware
+def second(req, call_next):
+    if req.path == "/wrapped":
+        var.set("leaked")
+        entered.set()
+        assert blocked.wait(20)
     return call_next(req)
 
-def on_worker(req):
-    var.set("leaked")
-    entered.set()
-    return tail()
-
-async def tail():
-    return http.Response(body=var.get())
-
-http.middleware(set_it)
-
-@http.route("/wrapped")
-async def wrapped(req):
-    return http.Response(body=var.get())
+@http.route("/{name}")
+async def handler(req):
+    return http.Response(body=req.seen)
 """,
         loops=1,
-        request_timeout_ms=10_000,
     )
-    with service.connect() as blocking, service.connect() as first, service.connect() as second:
+    with service.connect() as blocking, service.connect() as wrapped, service.connect() as other:
+        wrapped.send(request("/wrapped"))
+        assert service.module.entered.wait(5)
         blocking.send(request("/block"))
         assert service.module.blocked.wait(5)
-        first.send(request("/wrapped"))
-        assert service.module.entered.wait(5)
-        with service.connect() as clock:  # by its answers the wrap-around has posted its inner part
-            for _ in range(20):
-                clock.get("/sync")
-            second.send(request("/seen"))
-            for _ in range(20):
-                clock.get("/sync")
+        _let_the_acceptor_pass(service)  # and the wrap-around on its way to the loop
+        other.send(request("/other"))
+        _let_the_acceptor_pass(service)
         service.module.gate.set()
-        assert first.answer().body == b"leaked"
-        assert second.answer().body == b"unset"
+        assert [client.answer().body for client in (wrapped, blocking, other)] == [b"unset"] * 3
+
+
+def _let_the_acceptor_pass(service: Service) -> None:
+    """Asks for answers that come from the acceptor alone."""
+    for _ in range(10):
+        with service.connect() as client:
+            assert client.send("GET / HTTP/9\r\n\r\n").answer().status == 400
