@@ -16,7 +16,25 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 SIPHON = [sys.executable, "-m", "siphon"]
+HELLO = """
+from siphon import http, log
+
+@http.route("/")
+async def hello(req):
+    log.info("said hello")
+    return http.Response(body="hello")
+
+@http.route("/boom")
+async def boom(req):
+    raise ValueError("a secret")
+"""
+PORT_0 = ("--listen", "127.0.0.1:0")
 _URL = re.compile(r"  listening on http://127\.0\.0\.1:([0-9]+)\n")
+
+
+def write(folder: Path, name: str, text: str) -> None:
+    """Puts a file into a folder."""
+    (folder / name).write_text(text, encoding="utf-8")
 
 
 def environment(variables: Mapping[str, str] | None = None) -> dict[str, str]:

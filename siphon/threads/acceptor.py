@@ -136,7 +136,7 @@ class Acceptor(threading.Thread):
         for fd, mask in events:
             if fd in connections:
                 connection = connections[fd]
-                if mask & WRITABLE and connection.state == SENDING:
+                if mask != READABLE and mask & WRITABLE and connection.state == SENDING:
                     self._flush(connection)
                 else:
                     self._read(connection)
@@ -157,7 +157,7 @@ class Acceptor(threading.Thread):
 
     def _read(self, connection: Connection) -> None:
         try:
-            data = connection.sock.recv(_RECV_BYTES)
+            data = connection.recv(_RECV_BYTES)
         except BlockingIOError:
             return
         except OSError:
@@ -242,7 +242,7 @@ class Acceptor(threading.Thread):
     def _refuse(self, connection: Connection, error: ProtocolError) -> None:
         """Answers what is no valid request, and reads nothing that follows as one."""
         response = plain(error.status, f"{error.reason}\n")
-        data, _ = self._encoder.encode(response, "", 1, False, connection.listener.settings.server_header)
+        data, _ = self._encoder.encode(response, "", 1, False, connection.listener.server_header)
         connection.requests += 1
         self._settle(connection, connection.answer(None, data, False))
 
@@ -252,7 +252,7 @@ class Acceptor(threading.Thread):
         head = exchange.head
         keep_alive = head.keep_alive and not self.draining
         data, keep_alive = self._encoder.encode(
-            response, head.method, head.minor_version, keep_alive, connection.listener.settings.server_header
+            response, head.method, head.minor_version, keep_alive, connection.listener.server_header
         )
         verdict = connection.answer(exchange, data, keep_alive)
         if verdict == LATE:

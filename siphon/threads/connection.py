@@ -44,6 +44,7 @@ class Connection:
     """
 
     __slots__ = (
+        "_send",
         "acceptor",
         "body_since",
         "broken",
@@ -58,6 +59,7 @@ class Connection:
         "lock",
         "peer",
         "reading",
+        "recv",
         "requests",
         "slot",
         "sock",
@@ -70,6 +72,9 @@ class Connection:
         self, sock: socket.socket, peer: str, listener: Listener, acceptor: Acceptor, now: float
     ) -> None:
         self.sock = sock
+        # Looked up once: on 3.13t each attribute on the way costs 30 ns.
+        self.recv = sock.recv
+        self._send = sock.send
         self.fd = sock.fileno()
         self.peer = peer
         self.listener = listener
@@ -107,7 +112,7 @@ class Connection:
                 return LATE
             self.exchange = None
             try:
-                sent = self.sock.send(data)
+                sent = self._send(data)
             except BlockingIOError:
                 sent = 0
             except OSError:
@@ -156,7 +161,7 @@ class Connection:
             if self.unsent is None:
                 return SENT
             try:
-                sent = self.sock.send(self.unsent)
+                sent = self._send(self.unsent)
             except BlockingIOError:
                 return OWNER_NEEDED
             except OSError:

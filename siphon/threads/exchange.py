@@ -215,21 +215,21 @@ class Exchange(Call):
         """Encodes and sends ``response``, unless the exchange has been answered or is over."""
         connection = self.connection
         head = self.head
-        settings = connection.listener.settings
+        listener = connection.listener
         keep_alive = (
             head.keep_alive
-            and connection.requests < settings.keep_alive_requests
+            and connection.requests < listener.keep_alive_requests
             and not connection.acceptor.draining
         )
         try:
             data, keep_alive = encoder.encode(
-                response, head.method, head.minor_version, keep_alive, settings.server_header
+                response, head.method, head.minor_version, keep_alive, listener.server_header
             )
         except ResponseError as error:
             journal.log("error", f"{head.method} {head.target}: {error}")
             response = plain(500, "handler error\n")
             data, keep_alive = encoder.encode(
-                response, head.method, head.minor_version, keep_alive, settings.server_header
+                response, head.method, head.minor_version, keep_alive, listener.server_header
             )
         verdict = connection.answer(self, data, keep_alive)
         if verdict == LATE:

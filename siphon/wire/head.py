@@ -6,10 +6,12 @@ understand it declines, and `siphon.wire.http1` reads that from its first byte.
 
 import enum
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from siphon.wire.grammar import FIELD_VALUE, HOST, OWS, TCHAR, TOKEN, VISIBLE_TARGET, any_case
+
+_SMALLEST_FIELD: Final = 4  # "a:" CR LF
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,12 @@ class WireLimits:
     max_headers: int
     max_target_bytes: int
     max_body_bytes: int
+    unquestioned_bytes: int = field(init=False)
+    """A head of this size cannot be over any limit, and is spared the comparisons."""
+
+    def __post_init__(self) -> None:
+        smallest = min(self.max_header_bytes, self.max_target_bytes, _SMALLEST_FIELD * self.max_headers)
+        object.__setattr__(self, "unquestioned_bytes", smallest)
 
 
 class Verdict(enum.Enum):
@@ -82,8 +90,6 @@ _match_request_line: Final = re.compile(_REQUEST_LINE).match
 _match_first_byte: Final = re.compile(rb"[" + TCHAR + rb"]").match
 _find_fields: Final = re.compile(rb"([^:]++):[ \t]*+([^\r]*+)\r\n").findall
 
-_SMALLEST_FIELD: Final = 4  # "a:" CR LF
-
 
 class RequestHead:
     """A request line and its fields. Made by the thread that reads, read by a worker, changed by nobody."""
@@ -142,15 +148,16 @@ def scan(buffer: bytes, limits: WireLimits, start: int = 0) -> Scanned:
         return _scan_unfinished(buffer, limits, start)
     end = blank + 3
     size = end - start
-    if size > limits.max_header_bytes:
+    questioned = size > limits.unquestioned_bytes
+    if questioned and size > limits.max_header_bytes:
         return DECLINE
     match = _match_head(buffer, start, end)
     if match is None:
         return DECLINE
     method, target, block, host, length, connection = match.groups()
-    if host is None or len(target) > limits.max_target_bytes:
+    if host is None:
         return DECLINE
-    if size > _SMALLEST_FIELD * limits.max_headers and block.count(b"\n") > limits.max_headers:
+    if questioned and (len(target) > limits.max_target_bytes or block.count(b"\n") > limits.max_headers):
         return DECLINE
     content_length = 0
     if length is not None:

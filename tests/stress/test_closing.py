@@ -38,6 +38,10 @@ SCRIPT = """
     def sync(req):
         return http.Response(body=req.path_params["token"])
 
+    @http.route("/never/{token}")
+    async def never(req):
+        await asyncio.Event().wait()
+
     @http.route("/large/{token}")
     async def large(req):
         return http.Response(body=req.path_params["token"] * 100_000)
@@ -142,7 +146,7 @@ class Visitor(Peer):
 def test_no_answer_reaches_another_client(
     storm: Callable[..., Service], note: Callable[..., None], full: bool, acceptors: int
 ) -> None:
-    service = storm(SCRIPT, acceptors=acceptors, blocking_queue_max=10_000)
+    service = storm(SCRIPT, acceptors=acceptors, blocking_queue_max=10_000, keep_alive_timeout_ms=60_000)
     visitors = 50_000 if full else 3_000
     crowds = [Crowd(name, visitors // 2) for name in range(2)]
     loads = [Load(("127.0.0.1", service.port)) for _ in crowds]
@@ -197,25 +201,27 @@ def test_a_connection_is_not_closed_inside_a_send(storm: Callable[..., Service],
     assert gated.closed.wait(30)
 
 
-def test_only_the_acceptor_closes(storm: Callable[..., Service]) -> None:
-    """A failed send, an abandoned exchange, a last answer: whoever finds out, its acceptor closes."""
-    service = storm(SCRIPT)
+@pytest.mark.parametrize("end", ["failed send", "last answer", "abandoned"])
+@pytest.mark.parametrize("kind", ["async", "yielding", "sync"])
+def test_only_the_acceptor_closes(storm: Callable[..., Service], kind: str, end: str) -> None:
+    """Whoever finds out that a connection is over leaves its descriptor to the acceptor."""
+    service = storm(SCRIPT, keep_alive_timeout_ms=60_000)
     acceptor = service.server._acceptors[0]
     closers: list[threading.Thread] = []
-    for target in ("/async/a", "/sync/a", "/yielding/a"):
-        for leave in (True, False):
-            client = service.connect()
-            assert wait_until(lambda: len(acceptor._connections) == 1, every_s=0.001)
-            (connection,) = acceptor._connections.values()
-            watched = WatchedSocket(connection.sock.detach(), closers, broken=leave)
-            connection.sock = watched
-            client.send(get(target).replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
-            if not leave:
-                assert client.answer().body == b"a"
-            client.close()
-            assert wait_until(lambda: not acceptor._connections, every_s=0.001)
-    assert len(closers) == 6
-    assert set(closers) == {acceptor}
+    target = "/never/token" if end == "abandoned" else f"/{kind}/token"
+    client = service.connect()
+    assert wait_until(lambda: len(acceptor._connections) == 1, every_s=0.001)
+    (connection,) = acceptor._connections.values()
+    connection.sock = WatchedSocket(connection.sock.detach(), closers, broken=end == "failed send")
+    client.send(f"GET {target} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+    if end == "last answer":
+        assert client.answer().body == b"token"
+        client.close()
+    elif end == "abandoned":
+        client.half_close()
+    assert wait_until(lambda: not acceptor._connections, every_s=0.001)
+    assert closers == [acceptor]
+    client.close()
 
 
 class WatchedSocket(socket.socket):

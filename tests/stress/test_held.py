@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.stress.leaks import wait_until
 from tests.stress.load import Load, Peer, Received, get
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ SCRIPT = """
     from siphon import http
 
     never = threading.Event()
+    over = threading.Event()
     meeting = threading.Barrier(WORKERS)
     entered = []
     left = []
@@ -74,6 +76,15 @@ SCRIPT = """
     async def slow_async(req):
         await asyncio.sleep(5)
         return http.Response(body=req.path_params["token"])
+
+    @http.route("/stubborn")
+    async def stubborn(req):
+        while not over.is_set():
+            try:
+                await asyncio.sleep(0.01)
+            except asyncio.CancelledError:
+                pass
+        return http.Response()
 
     @http.route("/slow/sync/{token}")
     def slow_sync(req):
@@ -141,6 +152,8 @@ def test_a_full_lane_of_wrap_arounds_finishes(
         Guest(load, name, 250 if full else 25, random.Random(name), ends)
     load.run()
     note(**{f"answered_{end}": number for end, number in ends.items()})
+    script = service.module
+    assert wait_until(lambda: len(script.entered) == len(script.left))
     assert ends["200"]
     assert ends["504"]
     assert ends["reset"]
@@ -152,7 +165,12 @@ def test_every_worker_held_at_once_is_no_deadlock(
     storm: Callable[..., Service], full: bool, workers: int, kind: str
 ) -> None:
     """All of them wait for an inner part that needs a worker in its turn: each finds its own."""
-    service = storm(SCRIPT.replace("WORKERS", str(workers)), blocking_min=1, blocking_max=workers)
+    service = storm(
+        SCRIPT.replace("WORKERS", str(workers)),
+        blocking_min=1,
+        blocking_max=workers,
+        request_timeout_ms=10_000,
+    )
     rounds = 200 if full else 20
     clients = [service.connect() for _ in range(workers)]
     for number in range(rounds):
@@ -164,3 +182,15 @@ def test_every_worker_held_at_once_is_no_deadlock(
         client.close()
     script = service.module
     assert len(script.entered) == len(script.left) == 2 * rounds * workers
+
+
+def test_a_504_frees_the_worker_that_waits_for_a_handler_which_will_not_end(
+    storm: Callable[..., Service],
+) -> None:
+    service = storm(SCRIPT.replace("WORKERS", "1"), blocking_min=1, blocking_max=1, request_timeout_ms=300)
+    with service.connect() as client:
+        assert client.get("/stubborn").status == 504
+        assert wait_until(lambda: service.server._lanes.blocking.load == 0)
+        # The only worker is free, though the handler still runs.
+        assert client.get("/sync/next").body == b"next"
+        service.module.over.set()

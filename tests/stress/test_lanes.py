@@ -143,11 +143,17 @@ def test_every_item_of_many_submitters_runs_exactly_once(
 
 
 @pytest.mark.parametrize("submitters", [1, 4])
+@pytest.mark.parametrize(("minimum", "maximum"), [(1, 1), (2, 4)])
 def test_a_submitter_that_waits_for_each_item_is_never_forgotten(
-    lane: Callable[..., BlockingLane], note: Callable[..., None], full: bool, submitters: int
+    lane: Callable[..., BlockingLane],
+    note: Callable[..., None],
+    full: bool,
+    minimum: int,
+    maximum: int,
+    submitters: int,
 ) -> None:
-    """Nobody comes after it to wake the worker that was not woken."""
-    one = lane(2, 4, 100)
+    """Nobody comes after it to wake the worker that was not woken, or that went to rest beside work."""
+    one = lane(minimum, maximum, 100)
     rounds = 20_000 if full else 2_000
 
     def submit(index: int) -> None:

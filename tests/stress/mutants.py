@@ -1,0 +1,321 @@
+"""Takes locks and checks out of siphon, one at a time, and shows that a stress test notices each.
+
+    python -m tests.stress.mutants [WORD ...]
+
+Each mutation is made in a temporary copy of ``siphon`` and ``tests``; the working tree stays as it
+is. First the copy is tested without any mutation. WORDs choose the mutations whose name holds one
+of them. A mutation that a short run overlooks is tried again, then with the numbers of
+``SIPHON_STRESS=full``. Exit code 1: one has survived, or its text is no longer in the source.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from time import monotonic
+from typing import Final, NamedTuple
+
+_ROOT: Final = Path(__file__).resolve().parents[2]
+_ATTEMPTS: Final = ("", "", "full")
+
+
+class Mutant(NamedTuple):
+    """One text of one file, what stands there instead, and the tests that must notice."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: str
+
+
+MUTANTS: Final = (
+    Mutant(
+        "answer: whose exchange it is goes unasked",
+        "connection.py",
+        "            if self.exchange is not exchange or self.state == CLOSED:\n",
+        "            if self.state == CLOSED:\n",
+        "test_claims.py",
+    ),
+    Mutant(
+        "answer: no lock",
+        "connection.py",
+        "        with self.lock:\n            if self.exchange is not exchange or self.state == CLOSED:\n",
+        "        if True:\n            if self.exchange is not exchange or self.state == CLOSED:\n",
+        "test_closing.py",
+    ),
+    Mutant(
+        "close: no lock",
+        "connection.py",
+        "        with self.lock:\n            self.state = after(self.state, CLOSING)\n",
+        "        if True:\n            self.state = after(self.state, CLOSING)\n",
+        "test_closing.py",
+    ),
+    Mutant(
+        "close: a worker closes after a failed send",
+        "connection.py",
+        "                self.broken = True\n                return OWNER_NEEDED\n            if sent",
+        "                self.broken = True\n                self.sock.close()\n"
+        "                return OWNER_NEEDED\n            if sent",
+        "test_closing.py",
+    ),
+    Mutant(
+        "close: a worker closes after the last answer",
+        "connection.py",
+        "            self.sock.shutdown(socket.SHUT_WR)\n",
+        "            self.sock.close()\n",
+        "test_closing.py",
+    ),
+    Mutant(
+        "close: a loop closes what it abandons",
+        "connection.py",
+        "            self.broken = True\n            return OWNER_NEEDED\n",
+        "            self.broken = True\n            self.sock.close()\n            return OWNER_NEEDED\n",
+        "test_closing.py",
+    ),
+    Mutant(
+        "sent: no kick for input that waits",
+        "connection.py",
+        "            if self.input_waits or self.end_of_input or self.acceptor.draining:\n",
+        "            if self.end_of_input or self.acceptor.draining:\n",
+        "test_pipelining.py",
+    ),
+    Mutant(
+        "sent: no kick for a client that has half-closed",
+        "connection.py",
+        "            if self.input_waits or self.end_of_input or self.acceptor.draining:\n",
+        "            if self.input_waits or self.acceptor.draining:\n",
+        "test_closing.py",
+    ),
+    Mutant(
+        "sent: no kick for a drain that has begun",
+        "connection.py",
+        "            if self.input_waits or self.end_of_input or self.acceptor.draining:\n",
+        "            if self.input_waits or self.end_of_input:\n",
+        "test_claims.py",
+    ),
+    Mutant(
+        "read: input is kept without the lock",
+        "acceptor.py",
+        "        with connection.lock:\n            state = connection.state\n            busy =",
+        "        if True:\n            state = connection.state\n            busy =",
+        "test_pipelining.py",
+    ),
+    Mutant(
+        "dispatch: a paused reading is not resumed",
+        "acceptor.py",
+        "connection.incoming.kept_bytes > 0 or not connection.reading\n",
+        "connection.incoming.kept_bytes > 0\n",
+        "test_pipelining.py",
+    ),
+    Mutant(
+        "turn: one hand-over, before the deadlines' own answers",
+        "acceptor.py",
+        "        while self._for_loops or self._for_workers:\n",
+        "        if events and (self._for_loops or self._for_workers):\n",
+        "test_pipelining.py",
+    ),
+    Mutant(
+        "kick: wake-ups are cleared after the kicks were taken",
+        "acceptor.py",
+        "        self._wakeup.clear()\n        with self._lock:\n"
+        "            kicked, self._kicked = self._kicked, []\n            self._woken = False\n"
+        "            aborting = self._aborting\n"
+        "        for connection in kicked:\n            self._attend(connection)\n",
+        "        with self._lock:\n"
+        "            kicked, self._kicked = self._kicked, []\n            self._woken = False\n"
+        "            aborting = self._aborting\n"
+        "        for connection in kicked:\n            self._attend(connection)\n"
+        "        self._wakeup.clear()\n",
+        "test_lanes.py",
+    ),
+    Mutant(
+        "kick: taken without the lock",
+        "acceptor.py",
+        "        with self._lock:\n            kicked, self._kicked = self._kicked, []\n",
+        "        kicked = self._kicked[:]\n        self._kicked.clear()\n        with self._lock:\n",
+        "test_lanes.py",
+    ),
+    Mutant(
+        "loop: what came during a drain is not looked for",
+        "loops.py",
+        "            self._scheduled = bool(self._inbox)\n",
+        "            self._scheduled = False\n",
+        "test_lanes.py",
+    ),
+    Mutant(
+        "loop: submit has no lock",
+        "loops.py",
+        "        with self._lock:\n            self._inbox.extend(exchanges)\n",
+        "        if True:\n            self._inbox.extend(exchanges)\n",
+        "test_lanes.py",
+    ),
+    Mutant(
+        "loop: the inbox is taken without the lock",
+        "loops.py",
+        "        with self._lock:\n            items, self._inbox = self._inbox, []\n",
+        "        items = self._inbox[:]\n        self._inbox.clear()\n",
+        "test_lanes.py",
+    ),
+    Mutant(
+        "blocking: the waking flag stays up",
+        "blocking.py",
+        "                worker.woken = False\n                self._waking = False\n",
+        "                worker.woken = False\n",
+        "test_lanes.py",
+    ),
+    Mutant(
+        "blocking: a worker that leaves items wakes nobody",
+        "blocking.py",
+        "        if self._inbox and not self._waking:\n",
+        "        if not self._inbox and not self._waking:\n",
+        "test_lanes.py",
+    ),
+    Mutant(
+        "blocking: a worker rests without a last look",
+        "blocking.py",
+        "            if self._inbox:\n                return False\n",
+        "",
+        "test_lanes.py",
+    ),
+    Mutant(
+        "blocking: submit has no lock",
+        "blocking.py",
+        "        with self._lock:\n            room = self._room()\n",
+        "        if True:\n            room = self._room()\n",
+        "test_lanes.py",
+    ),
+    Mutant(
+        "blocking: the queue has no bound",
+        "blocking.py",
+        "            taken = exchanges[:room]\n",
+        "            taken = exchanges\n",
+        "test_lanes.py",
+    ),
+    Mutant(
+        "cancel: what waits is not marked as ended",
+        "exchange.py",
+        "            self.ended = True\n            worker = self.loop_worker\n",
+        "            worker = self.loop_worker\n",
+        "test_claims.py",
+    ),
+    Mutant(
+        "cancel: an ended exchange keeps its slot",
+        "exchange.py",
+        "        if self.ended:\n            worker.finished += 1\n",
+        "        if self.ended:\n",
+        "test_claims.py",
+    ),
+    Mutant(
+        "held: a visit goes to another worker",
+        "exchange.py",
+        "                held.put(visit)\n        if held is None and not",
+        "                pass\n        if not",
+        "test_held.py",
+    ),
+    Mutant(
+        "held: a cancelled wait is not woken",
+        "held.py",
+        "        self._cancelled = True\n        self._queue.put(_CANCELLED)\n",
+        "        self._cancelled = True\n",
+        "test_held.py",
+    ),
+    Mutant(
+        "listener: connections are counted without the lock",
+        "listener.py",
+        "        with self._lock:\n            self._connections -= 1\n",
+        "        if True:\n            self._connections -= 1\n",
+        "test_closing.py",
+    ),
+)
+
+
+class Verdict(NamedTuple):
+    """What a run of the tests said: the first test that failed, or None."""
+
+    failed: str | None
+    seconds: float
+
+
+def _copy(folder: Path) -> None:
+    for name in ("siphon", "tests"):
+        shutil.copytree(_ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(_ROOT / "pyproject.toml", folder)
+
+
+def _test(folder: Path, tests: list[str], size: str) -> Verdict:
+    """Runs ``tests`` of the copy until the first failure; raises RuntimeError where they do not run."""
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--timeout", "120"]
+    began = monotonic()
+    run = subprocess.run(
+        [*command, *[f"tests/stress/{name}" for name in tests]],
+        cwd=folder,
+        # The copy comes before an installed siphon.
+        env={**os.environ, "PYTHONPATH": str(folder), "SIPHON_STRESS": size},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    took_s = monotonic() - began
+    if run.returncode == 0:
+        return Verdict(None, took_s)
+    found = re.search(r"^(?:FAILED|ERROR) tests/stress/(\S+)", run.stdout, re.MULTILINE)
+    if found is not None and run.returncode == 1:
+        return Verdict(found[1], took_s)
+    if "Timeout" in run.stdout + run.stderr:
+        return Verdict("a test that was stuck", took_s)
+    raise RuntimeError(f"the tests did not run (exit code {run.returncode}):\n{run.stdout}\n{run.stderr}")
+
+
+def _try(mutant: Mutant) -> str | None:
+    """Why the mutant counts as survived, or None where a test noticed it."""
+    with tempfile.TemporaryDirectory(prefix="siphon-mutant-") as name:
+        folder = Path(name)
+        _copy(folder)
+        source = folder / "siphon" / "threads" / mutant.file
+        text = source.read_text()
+        if text.count(mutant.old) != 1:
+            return (
+                f"its text is {text.count(mutant.old)} times in {mutant.file}: bring the mutation up to date"
+            )
+        source.write_text(text.replace(mutant.old, mutant.new))
+        for attempt, size in enumerate(_ATTEMPTS, 1):
+            verdict = _test(folder, [mutant.tests], size)
+            if verdict.failed is not None:
+                how = f"{verdict.seconds:.0f} s, run {attempt}{', long' if size else ''}"
+                _say(f"noticed   {mutant.name}\n          {verdict.failed} ({how})")
+                return None
+    return f"{mutant.tests} passed {len(_ATTEMPTS)} times"
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def main(words: list[str]) -> int:
+    """Tries the chosen mutants; the exit code."""
+    chosen = [mutant for mutant in MUTANTS if not words or any(word in mutant.name for word in words)]
+    with tempfile.TemporaryDirectory(prefix="siphon-mutant-") as name:
+        _copy(Path(name))
+        sound = _test(Path(name), sorted({mutant.tests for mutant in chosen}), "")
+    if sound.failed is not None:
+        _say(f"without any mutation, {sound.failed} fails: nothing can be shown")
+        return 1
+    survived = 0
+    for mutant in chosen:
+        why = _try(mutant)
+        if why is not None:
+            survived += 1
+            _say(f"SURVIVED  {mutant.name}\n          {why}")
+    _say(f"{len(chosen) - survived} of {len(chosen)} mutations were noticed")
+    return 1 if survived else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
