@@ -4,12 +4,25 @@ set -euo pipefail
 venv=$(realpath -m "$1")
 here=$(cd "$(dirname "$0")" && pwd)
 python=$("$here/python.sh")
-echo "==> $venv on $("$python" -VV)" >&2
-"$python" -m venv --clear "$venv"
-echo "==> installing siphon and its tools into $venv" >&2
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-(cd "$here/.." && "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --prefer-binary --editable . --group dev) || {
-    echo "error: the packages in pyproject.toml could not be installed; pip's words are above." >&2
+
+say() { echo "==> $*" >&2; }
+
+# Runs pip and shows what it printed only where it failed.
+pip_install() {
+    local words
+    words=$("$venv/bin/python" -m pip install --disable-pip-version-check "$@" 2>&1) && return
+    echo "$words" >&2
+    echo "error: pip could not install what siphon's pyproject.toml asks for; its words are above." >&2
     exit 1
 }
+
+say "making $venv on $("$python" -VV)"
+"$python" -m venv --clear "$venv" || {
+    echo "error: $python cannot make a virtual environment; install its venv and ensurepip modules." >&2
+    exit 1
+}
+say "installing siphon and its development tools into it"
+pip_install --upgrade 'pip>=25.1'
+cd "$here/.."
+pip_install --prefer-binary --editable . --group dev
 touch "$venv/ready"

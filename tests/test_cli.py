@@ -7,12 +7,15 @@ import signal
 import socket
 import sys
 import sysconfig
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from siphon.version import __version__
 from tests.command import HELLO, PORT_0, Command, run, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 free_threaded_only = pytest.mark.skipif(
     not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="a build with a GIL cannot do without it"

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from http import HTTPStatus
 from ipaddress import ip_network
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from siphon.errors import HTTPStatusError
 from siphon.messages import FieldsArgument, Headers, Request, Response, plain, reason_phrase
+
+if TYPE_CHECKING:
+    from siphon.config.settings import Network
 
 # Headers -----------------------------------------------------------------------------------------
 
@@ -108,8 +112,7 @@ def test_a_value_of_the_wrong_type_leaves_the_headers_as_they_were(value: Any) -
 
 def test_a_response_is_200_with_nothing_in_it_unless_told_otherwise() -> None:
     response = Response()
-    assert (response.status, response.body, response.field_pairs()) == (200, b"", [])
-    assert dict(response.headers) == {}
+    assert (response.status, response.body, response.headers.pairs) == (200, b"", [])
 
 
 @pytest.mark.parametrize(
@@ -165,7 +168,7 @@ def test_what_is_set_on_the_headers_is_sent() -> None:
     response = Response()
     response.headers["A"] = "1"
     response.headers.add("B", "2")
-    assert response.field_pairs() == [("A", "1"), ("B", "2")]
+    assert response.headers.pairs == [("A", "1"), ("B", "2")]
 
 
 def test_a_response_made_from_anothers_headers_has_its_own() -> None:
@@ -193,7 +196,7 @@ def test_raise_for_status_raises_on_an_error(status: int, text: str) -> None:
 
 def test_siphons_own_answers_are_plain_text() -> None:
     response = plain(503, "over capacity\n", ("Retry-After", "1"))
-    assert response.field_pairs() == [("Content-Type", "text/plain; charset=utf-8"), ("Retry-After", "1")]
+    assert response.headers.pairs == [("Content-Type", "text/plain; charset=utf-8"), ("Retry-After", "1")]
     assert (response.status, response.body) == (503, b"over capacity\n")
 
 
@@ -218,15 +221,21 @@ class Head:
         return list(self._fields)
 
 
-class Watch:
-    """Whether the client has gone."""
+@dataclass
+class Source:
+    """What a request reads from, in the place of an exchange."""
 
-    disconnected = False
+    head: Head
+    path_params: dict[str, str] | None = None
+    trusted_proxies: tuple[Network, ...] = ()
+    peer: str = "10.0.0.1:5000"
+    body: bytes = b"body"
+    disconnected: bool = False
 
 
 def made(target: str = "/", *fields: tuple[bytes, bytes], trusted: str | None = None) -> Request:
     networks = () if trusted is None else (ip_network(trusted),)
-    return Request(Head(target, *fields), b"body", {"id": "7"}, "10.0.0.1:5000", networks, Watch())
+    return Request(Source(Head(target, *fields), {"id": "7"}, networks))
 
 
 @pytest.mark.parametrize(
@@ -309,7 +318,7 @@ def test_a_request_has_what_it_was_made_with() -> None:
 
 
 def test_a_request_without_path_parameters_has_an_empty_dict() -> None:
-    request = Request(Head("/"), b"", None, "unix:0", (), Watch())
+    request = Request(Source(Head("/")))
     assert request.path_params == {}
     request.path_params["a"] = "b"
     assert request.path_params == {"a": "b"}
@@ -329,8 +338,8 @@ def test_other_attributes_may_be_set_on_a_request() -> None:
 
 
 def test_a_request_sees_that_its_client_has_gone() -> None:
-    watch = Watch()
-    request = Request(Head("/"), b"", None, "unix:0", (), watch)
+    source = Source(Head("/"))
+    request = Request(source)
     assert not request.is_disconnected()
-    watch.disconnected = True
+    source.disconnected = True
     assert request.is_disconnected()

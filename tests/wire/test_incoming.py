@@ -1,0 +1,181 @@
+"""The bytes of a connection as requests: however they are cut, the same requests come out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from siphon.errors import ProtocolError
+from siphon.wire.head import WireLimits
+from siphon.wire.incoming import Incoming
+from tests.client import request
+from tests.wire.reading import LIMITS, cut, one_by_one
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Got(NamedTuple):
+    """What a request came to."""
+
+    method: str
+    target: str
+    fields: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+CHUNKED = request("/c", "Transfer-Encoding: chunked", method="POST")
+# Some for the scanner, some for h11.
+REQUESTS = {
+    "plain": request("/hello"),
+    "with fields": request("/a?b=c", "X: 1", "Accept: */*"),
+    "with a body": request("/b", method="POST", body=b"body \r\n\r\n GET / HTTP/1.1"),
+    "with an empty body": request("/b", method="POST", body=b""),
+    "chunked": CHUNKED + b"5\r\nhello\r\n0\r\n\r\n",
+    "chunked, with a trailer": CHUNKED + b"1;x=y\r\n!\r\n0\r\nX-Sum: 1\r\n\r\n",
+    "absolute-form": b"GET http://other/x HTTP/1.1\r\nHost: a\r\n\r\n",
+    "expecting": request("/e", "Expect: 100-continue", method="PUT", body=b"later"),
+    "of HTTP/1.0": b"GET /old HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+    "a blank line first": b"\r\n" + request("/after"),
+}
+
+
+def requests_of(pieces: Iterable[bytes], limits: WireLimits = LIMITS) -> list[Got]:
+    """Every request in the pieces, as an acceptor reads them."""
+    incoming = Incoming(limits)
+    found = []
+    for piece in pieces:
+        whole = incoming.receive(piece)
+        while whole is not None:
+            found.append(Got(whole.head.method, whole.head.target, whole.head.fields(), whole.body))
+            whole = incoming.receive(b"")
+    return found
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_a_request_is_the_same_whole_and_byte_by_byte(name: str) -> None:
+    (whole,) = requests_of([REQUESTS[name]])
+    assert requests_of(one_by_one(REQUESTS[name])) == [whole]
+    assert requests_of([REQUESTS[name][:-1]]) == []
+
+
+@given(
+    st.lists(st.sampled_from(list(REQUESTS.values())), max_size=6),
+    st.lists(st.integers(min_value=0), max_size=8),
+)
+def test_pipelined_requests_come_out_in_order_however_they_are_cut(
+    requests: list[bytes], places: list[int]
+) -> None:
+    expected = [got for each in requests for got in requests_of([each])]
+    assert len(expected) == len(requests)
+    assert requests_of(cut(b"".join(requests), places)) == expected
+
+
+@given(st.lists(st.sampled_from(list(REQUESTS.values())), max_size=3), st.data())
+def test_a_refusal_comes_after_the_requests_before_it_however_all_is_cut(
+    requests: list[bytes], data: st.DataObject
+) -> None:
+    bad, status = data.draw(
+        st.sampled_from(
+            [
+                (b"GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+                (b"GET / HTTP/1.1\r\n\r\n", 400),
+                (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
+                (request("/", "Content-Length: 99999999"), 413),
+                (request("/", "Expect: more"), 417),
+                (request("/" + "a" * 9_000), 414),
+                (request("/", f"X: {'a' * 20_000}"), 431),
+                (CHUNKED + b"fffffff\r\n", 413),
+            ]
+        )
+    )
+    raw = b"".join(requests) + bad + REQUESTS["plain"]
+    incoming = Incoming(LIMITS)
+    found = 0
+    with pytest.raises(ProtocolError) as caught:  # noqa: PT012 - which piece it is does not matter
+        for piece in cut(raw, data.draw(st.lists(st.integers(min_value=0), max_size=6))):
+            whole = incoming.receive(piece)
+            while whole is not None:
+                found += 1
+                whole = incoming.receive(b"")
+    assert (found, caught.value.status) == (len(requests), status)
+
+
+@pytest.mark.parametrize("piece_bytes", [1_000, 65_536, 10_000_000])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_big_body_comes_out_whole(chunked: bool, piece_bytes: int) -> None:
+    limits = WireLimits(
+        max_header_bytes=16_384, max_headers=100, max_target_bytes=8_192, max_body_bytes=5_000_000
+    )
+    body = bytes(number % 251 for number in range(5_000_000))
+    if chunked:
+        raw = CHUNKED + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    else:
+        raw = request("/", method="POST", body=body)
+    raw += REQUESTS["plain"]
+    pieces = [raw[at : at + piece_bytes] for at in range(0, len(raw), piece_bytes)]
+    first, second = requests_of(pieces, limits)
+    assert first.body == body
+    assert second.target == "/hello"
+
+
+def test_what_is_kept_while_a_request_runs_is_read_after_it() -> None:
+    incoming = Incoming(LIMITS)
+    assert incoming.receive(request("/a") + b"GET /b HT") is not None
+    assert incoming.kept_bytes == 9
+    rest = b"TP/1.1\r\nHost: a\r\n\r\n"
+    assert incoming.keep(rest) == 9 + len(rest)
+    whole = incoming.receive(b"")
+    assert whole is not None
+    assert whole.head.target == "/b"
+    assert incoming.kept_bytes == 0
+    assert incoming.receive(b"") is None
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        request("/", "Content-Length: 10", method="POST"),
+        CHUNKED + b"a\r\n",
+    ],
+)
+def test_the_progress_of_a_request_can_be_followed(head: bytes) -> None:
+    incoming = Incoming(LIMITS)
+    assert not incoming.begun
+    incoming.receive(head[:20])
+    assert incoming.begun
+    assert not incoming.in_body
+    incoming.receive(head[20:])
+    assert incoming.begun
+    assert incoming.in_body
+    assert incoming.body_bytes_received == 0
+    incoming.receive(b"0123")
+    assert incoming.body_bytes_received == 4
+    whole = incoming.receive(b"456789" + (b"\r\n0\r\n\r\n" if head.startswith(CHUNKED) else b""))
+    assert whole is not None
+    assert whole.body == b"0123456789"
+    assert not incoming.begun
+    assert not incoming.in_body
+    assert incoming.body_bytes_received == 0
+
+
+def test_continue_is_wanted_once_and_only_while_the_body_is_awaited() -> None:
+    raw = REQUESTS["expecting"]
+    incoming = Incoming(LIMITS)
+    assert not incoming.take_continue()
+    assert incoming.receive(raw[:-5]) is None
+    assert incoming.take_continue()
+    assert not incoming.take_continue()
+    whole = incoming.receive(raw[-5:])
+    assert whole is not None
+    assert whole.body == b"later"
+    assert not incoming.take_continue()
+
+
+def test_no_continue_is_wanted_once_the_body_is_coming() -> None:
+    incoming = Incoming(LIMITS)
+    assert incoming.receive(REQUESTS["expecting"][:-3]) is None
+    assert not incoming.take_continue()
