@@ -17,6 +17,8 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
         text = text.partition(":")[0]
+    if "%" in text:
+        return None  # a scope means nothing here, and may be any text
     try:
         address = ip_address(text)
     except ValueError:

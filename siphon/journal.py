@@ -106,6 +106,7 @@ class Journal:
                 entries, self._queue = self._queue, []
                 dropped, self._dropped = self._dropped, 0
                 as_json = self._format == "json"
+            count = dropped + len(entries)
             if dropped:
                 note = f"{dropped} log lines were dropped: the log could not be written fast enough"
                 entries.append(Line(time.time(), "warning", note))
@@ -114,7 +115,7 @@ class Journal:
             if not self._emit(text.encode("utf-8", "backslashreplace")):
                 # Its disk is full, or nobody reads it any more: counted, for when it works again.
                 with self._lock:
-                    self._dropped += dropped + len(entries)
+                    self._dropped += count
 
     def _emit(self, data: bytes) -> bool:
         """Writes all of ``data``; False where the descriptor takes no more."""
@@ -124,7 +125,9 @@ class Journal:
                 rest = rest[os.write(self._descriptor, rest) :]
             except BlockingIOError:
                 # Somebody who shares the descriptor has made it non-blocking.
-                select.select([], [self._descriptor], [])
+                writable = select.poll()
+                writable.register(self._descriptor, select.POLLOUT)
+                writable.poll()
             except OSError:
                 return False
         return True

@@ -77,11 +77,13 @@ class Headers(MutableMapping[str, str]):
     def _extend(self, name: object, value: object) -> None:
         if not isinstance(name, str):
             raise TypeError(f"header names are str, not {type(name).__name__}: {name!r}")
-        values = [value] if isinstance(value, str) or not isinstance(value, Sequence) else value
-        for one in values:
+        several = isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray)
+        pairs: list[tuple[str, str]] = []
+        for one in value if several else [value]:  # type: ignore[attr-defined]
             if not isinstance(one, str):
                 raise TypeError(f"header {name!r}: a value is str or a list of str, not {type(one).__name__}")
-            self.pairs.append((name, one))
+            pairs.append((name, one))
+        self.pairs += pairs
 
     def get_all(self, name: str) -> list[str]:
         """Every value of ``name``, in order; empty where there is none."""

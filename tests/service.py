@@ -25,9 +25,9 @@ class Service:
     tracebacks in error pages.
     """
 
-    def __init__(self, source: str, folder: Path, *, dev: bool = False, **given: object) -> None:
+    def __init__(self, source: str, folder: Path, **given: object) -> None:
         folder.mkdir()
-        self._dev = dev
+        self._dev = bool(given.pop("dev", False))
         self.path = folder / "app.py"
         self.path.write_text(textwrap.dedent(source))
         self.settings = _settings(given)

@@ -53,6 +53,8 @@ def test_with_nobody_trusted_the_peer_is_the_client() -> None:
     assert client_address("10.0.0.1:5", "198.51.100.1", ()) == "10.0.0.1:5"
 
 
-@pytest.mark.parametrize("entry", ["fe80::1%eth0", "fe80::1%a b", "999.1.1.1", "1.2.3", "0x7f.1", "::1::", "a" * 5_000])
+@pytest.mark.parametrize(
+    "entry", ["fe80::1%eth0", "fe80::1%a b", "999.1.1.1", "1.2.3", "0x7f.1", "::1::", "a" * 5_000]
+)
 def test_an_entry_that_is_no_plain_address_is_not_passed_on(entry: str) -> None:
     assert client_address("10.0.0.1:5", entry, TRUSTED) == "10.0.0.1:5"

@@ -65,9 +65,7 @@ def access(target: str = "/a?b", peer: str = "127.0.0.1:5000", method: str = "GE
 
 def test_a_text_line_has_time_level_and_text(pipe: Pipe) -> None:
     pipe.journal.log("warning", "something is é")
-    assert re.fullmatch(
-        r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}\] warning something is é", pipe.line()
-    )
+    assert re.fullmatch(r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}\] warning something is é", pipe.line())
 
 
 def test_an_access_line_says_who_asked_for_what_and_what_became_of_it(pipe: Pipe) -> None:
@@ -170,7 +168,11 @@ def test_an_access_line_cannot_be_forged(pipe: Pipe, form: LogFormat) -> None:
     pipe.journal.put(access('/x" 200 1\n[2026-01-01 00:00:00.000] error\t\x1b'))
     line = pipe.line()
     assert not raw_controls(line)
-    assert line.count('" 200 ') == (form == "text")
+    if form == "json":
+        assert json.loads(line)["status"] == 200
+    else:
+        assert line.endswith('HTTP/1.1" 200 3.142')
+        assert line.count('"') == 2
 
 
 def test_a_line_of_text_cannot_pass_for_another_entry(pipe: Pipe) -> None:

@@ -66,7 +66,8 @@ def test_headers_are_read_in_any_case() -> None:
     assert headers.get("x") is None
     assert "CONTENT-type" in headers
     assert "x" not in headers
-    assert 1 not in headers
+    number: object = 1
+    assert number not in headers
     assert list(headers) == ["Content-Type", "Set-Cookie"]
     assert len(headers) == 2
     assert dict(headers) == {"Content-Type": "a", "Set-Cookie": "b, c"}
@@ -185,7 +186,9 @@ def test_raise_for_status_returns_a_good_response(status: int) -> None:
     assert response.raise_for_status() is response
 
 
-@pytest.mark.parametrize(("status", "text"), [(400, "400 Bad Request"), (503, "503 Service Unavailable"), (599, "599")])
+@pytest.mark.parametrize(
+    ("status", "text"), [(400, "400 Bad Request"), (503, "503 Service Unavailable"), (599, "599")]
+)
 def test_raise_for_status_raises_on_an_error(status: int, text: str) -> None:
     response = Response(status)
     with pytest.raises(HTTPStatusError) as caught:

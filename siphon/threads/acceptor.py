@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-import socket
+import math
 import threading
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -11,11 +10,12 @@ from typing import TYPE_CHECKING, Final
 from siphon.errors import ProtocolError
 from siphon.journal import journal
 from siphon.messages import Response, plain
-from siphon.threads.connection import LATE, OWNER_NEEDED, Connection
+from siphon.threads.admission import Admission
+from siphon.threads.connection import LATE, OWNER_NEEDED, Connection, peer_name
 from siphon.threads.exchange import Exchange
 from siphon.threads.poller import READABLE, WRITABLE, make_poller
 from siphon.threads.wakeup import Wakeup
-from siphon.threads.wheel import TICK_S, Wheel
+from siphon.threads.wheel import Wheel
 from siphon.wire.encode import Encoder
 from siphon.wire.states import (
     BODY,
@@ -32,6 +32,7 @@ from siphon.wire.states import (
 )
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
     from siphon.threads.lanes import Lanes
@@ -41,11 +42,9 @@ if TYPE_CHECKING:
 _RECV_BYTES: Final = 65_536
 # What is read ahead of a request that is being answered; past it the client waits.
 _AHEAD_MAX_BYTES: Final = 65_536
-_ACCEPTS_A_TURN: Final = 128
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _BEING_ANSWERED: Final = frozenset({RUNNING, SENDING})
 _ARRIVING: Final = frozenset({HEAD, BODY})
-_NO_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class Acceptor(threading.Thread):
@@ -60,7 +59,6 @@ class Acceptor(threading.Thread):
         self, number: int, listeners: list[Listener], lanes: Lanes, drained: Callable[[Acceptor], None]
     ) -> None:
         super().__init__(name=f"siphon-acceptor-{number}", daemon=True)
-        self._listeners = {listener.socket.fileno(): listener for listener in listeners}
         self._lanes = lanes
         self._drained = drained
         self._lock = threading.Lock()
@@ -72,20 +70,14 @@ class Acceptor(threading.Thread):
         self._poller = make_poller()
         self._wakeup = Wakeup()
         self._encoder = Encoder()
-        self._connections: dict[int, Connection] = {}
-        self._paused: dict[int, Listener] = {}
-        self._resume_at = 0.0
-        self._complained: set[Listener] = set()
-        # Idle connections by the end of their keep-alive, the oldest last; made when room is needed.
-        self._oldest: dict[Listener, list[tuple[float, Connection]]] = {}
+        self.connections: dict[int, Connection] = {}
         self._drain_begun = False
-        self._now = monotonic()
-        self._wheel = Wheel(self._now)
+        self.now = monotonic()
+        self._wheel = Wheel(self.now)
         self._for_loops: list[Exchange] = []
         self._for_workers: list[Exchange] = []
         self._poller.register(self._wakeup.fd)
-        for fd in self._listeners:
-            self._poller.register(fd, exclusive=True)
+        self._admission = Admission(self, listeners, self._poller)
 
     # Any thread --------------------------------------------------------------------------------
 
@@ -120,19 +112,17 @@ class Acceptor(threading.Thread):
 
     def run(self) -> None:
         try:
-            while not (self._drain_begun and not self._connections):
+            while not (self._drain_begun and not self.connections):
                 self._turn()
         finally:
             self._poller.close()
             self._drained(self)
 
     def _turn(self) -> None:
-        timeout_s = max(0.0, self._wheel.next_due - self._now)
-        if self._paused:
-            timeout_s = min(timeout_s, max(0.0, self._resume_at - self._now))
-        events = self._poller.poll(None if timeout_s > 3600 else timeout_s)
-        self._now = now = monotonic()
-        connections = self._connections
+        next_due = min(self._wheel.next_due, self._admission.resume_at)
+        events = self._poller.poll(None if next_due == math.inf else max(0.0, next_due - self.now))
+        self.now = now = monotonic()
+        connections = self.connections
         for fd, mask in events:
             if fd in connections:
                 connection = connections[fd]
@@ -142,13 +132,13 @@ class Acceptor(threading.Thread):
                     self._read(connection)
             elif fd == self._wakeup.fd:
                 self._attend_kicked()
-            elif fd in self._listeners:
-                self._accept(self._listeners[fd])
+            else:
+                self._admission.accept(fd)
         if now >= self._wheel.next_due:
             for connection in self._wheel.due(now):
                 self._look_at_deadline(connection)
-        if self._paused and now >= self._resume_at:
-            self._resume_accepting()
+        if now >= self._admission.resume_at:
+            self._admission.resume()
         # More than once where a refusal lets the next pipelined request go ahead.
         while self._for_loops or self._for_workers:
             self._hand_over()
@@ -162,7 +152,7 @@ class Acceptor(threading.Thread):
             return
         except OSError:
             # Reset: nobody is left to answer.
-            self._close(connection)
+            self.close_connection(connection)
             return
         if not data:
             self._end_of_input(connection)
@@ -192,8 +182,9 @@ class Acceptor(threading.Thread):
             self._body_arrives(connection)
         elif connection.state == IDLE and connection.incoming.begun:
             connection.state = after(IDLE, HEAD_BEGUN)
-            # Absolute: a head that drips in does not move it.
-            connection.deadline = self._now + connection.listener.header_timeout_s
+            # Absolute: a head that drips in does not move it. The first one's time runs from the accept.
+            if connection.requests:
+                connection.deadline = self.now + connection.listener.header_timeout_s
 
     def _dispatch(self, connection: Connection, head: RequestHead) -> None:
         try:
@@ -202,12 +193,12 @@ class Acceptor(threading.Thread):
             self._refuse(connection, error)
             return
         exchange = Exchange(
-            connection, self._lanes, head, connection.incoming.body, chain, path_params, self._now
+            connection, self._lanes, head, connection.incoming.body, chain, path_params, self.now
         )
         connection.requests += 1
         connection.exchange = exchange
         connection.state = after(connection.state, DISPATCHED)
-        connection.deadline = self._now + connection.listener.request_timeout_s
+        connection.deadline = self.now + connection.listener.request_timeout_s
         # Nobody else knows the exchange yet, so none of this needs the lock.
         connection.input_waits = connection.incoming.kept_bytes > 0 or not connection.reading
         (self._for_loops if chain.first_is_async else self._for_workers).append(exchange)
@@ -215,7 +206,7 @@ class Acceptor(threading.Thread):
     def _body_arrives(self, connection: Connection) -> None:
         if connection.state != BODY:
             connection.state = after(connection.state, BODY_BEGUN)
-            connection.body_since = self._now
+            connection.body_since = self.now
         if connection.incoming.take_continue():
             self._send_continue(connection)
         listener = connection.listener
@@ -292,12 +283,12 @@ class Acceptor(threading.Thread):
         if state == CLOSED:
             return
         if broken:
-            self._close(connection)
+            self.close_connection(connection)
         elif state == SENDING:
             self._watch(connection)
         elif state == LINGERING:
             if connection.end_of_input:
-                self._close(connection)
+                self.close_connection(connection)
             else:
                 connection.reading = True
                 self._watch(connection)
@@ -309,7 +300,7 @@ class Acceptor(threading.Thread):
             self._advance(connection, b"")
         if connection.state == IDLE or connection.state in _ARRIVING:
             if connection.end_of_input or (self.draining and not connection.incoming.begun):
-                self._close(connection)
+                self.close_connection(connection)
             else:
                 connection.reading = True
                 self._watch(connection)
@@ -350,7 +341,7 @@ class Acceptor(threading.Thread):
             state = connection.state
             exchange = connection.exchange
         if state not in (RUNNING, SENDING):
-            self._close(connection)
+            self.close_connection(connection)
             return
         self._watch(connection)
         if exchange is not None:
@@ -362,10 +353,11 @@ class Acceptor(threading.Thread):
         own = exchange.chain.cancel_on_disconnect
         return exchange.connection.listener.settings.cancel_on_disconnect if own is None else own
 
-    def _close(self, connection: Connection) -> None:
+    def close_connection(self, connection: Connection) -> None:
+        """Closes it, and ends the exchange it has, if any. This thread alone."""
         self._forget(connection)
         exchange = connection.close()
-        del self._connections[connection.fd]
+        del self.connections[connection.fd]
         self._wheel.remove(connection)
         connection.listener.leave()
         if exchange is not None:
@@ -375,7 +367,7 @@ class Acceptor(threading.Thread):
 
     def _look_at_deadline(self, connection: Connection) -> None:
         """The connection's slot has come up: acts where its deadline has passed, else files it again."""
-        now = self._now
+        now = self.now
         with connection.lock:
             state = connection.state
             exchange = connection.exchange
@@ -390,110 +382,27 @@ class Acceptor(threading.Thread):
             elif state in _ARRIVING:
                 self._refuse(connection, ProtocolError(408, "the request took too long to arrive"))
             elif state != RUNNING:
-                self._close(connection)
+                self.close_connection(connection)
         if connection.state != CLOSED:
             self._wheel.file(connection, now)
 
-    # Accepting ---------------------------------------------------------------------------------
+    # Accepting and stopping ---------------------------------------------------------------------
 
-    def _accept(self, listener: Listener) -> bool:
-        """Accepts who waits, up to a turn's share; whether there may be more."""
-        for number in range(_ACCEPTS_A_TURN):
-            if not listener.enter():
-                # Only the first is sure to be waited for; the poller tells of the next.
-                if number:
-                    return True
-                if not (self._make_room(listener) and listener.enter()):
-                    self._pause(listener, f"max_connections ({listener.settings.max_connections}) reached")
-                    return False
-            try:
-                sock, address = listener.socket.accept()
-            except OSError as error:
-                listener.leave()
-                if error.errno in _NO_DESCRIPTORS:
-                    self._pause(listener, f"cannot accept: {error.strerror}")
-                # Otherwise nobody waits any more, or the newcomer has gone again.
-                return error.errno == errno.ECONNABORTED
-            sock.setblocking(False)
-            connection = Connection(sock, _peer_name(sock, address), listener, self, self._now)
-            self._connections[connection.fd] = connection
-            self._watch(connection)
-            self._wheel.file(connection, self._now)
-        return True
-
-    def _make_room(self, listener: Listener) -> bool:
-        """Closes the connection that has been idle longest; False where none is idle between requests."""
-        while True:
-            oldest = self._oldest.pop(listener, [])
-            if not oldest:
-                oldest = sorted(
-                    [
-                        (connection.deadline, connection)
-                        for connection in self._connections.values()
-                        if connection.listener is listener and _is_idle(connection)
-                    ],
-                    key=_by_deadline,
-                    reverse=True,
-                )
-                if not oldest:
-                    return False
-            # The rest of the list serves the next newcomers: each is looked at again before it goes.
-            self._oldest[listener] = oldest
-            deadline, connection = oldest.pop()
-            if connection.deadline == deadline and _is_idle(connection):
-                self._close(connection)
-                return True
-
-    def _pause(self, listener: Listener, why: str) -> None:
-        fd = listener.socket.fileno()
-        self._poller.unregister(fd)
-        self._paused[fd] = listener
-        self._resume_at = self._now + TICK_S
-        if listener not in self._complained:
-            self._complained.add(listener)
-            journal.log("warning", f"{listener.url}: {why}; newcomers wait in the backlog")
-
-    def _resume_accepting(self) -> None:
-        """Tries the paused listeners again, a tick after they were paused."""
-        paused, self._paused = self._paused, {}
-        for fd in paused:
-            self._poller.register(fd, exclusive=True)
-
-    # Stopping ----------------------------------------------------------------------------------
+    def admit(self, sock: socket.socket, address: object, listener: Listener) -> None:
+        """Takes over a client's socket that has just been accepted."""
+        sock.setblocking(False)
+        connection = Connection(sock, peer_name(sock, address), listener, self, self.now)
+        self.connections[connection.fd] = connection
+        self._watch(connection)
+        self._wheel.file(connection, self.now)
 
     def _begin_drain(self) -> None:
-        for fd, listener in self._listeners.items():
-            # Who is in the backlog has connected: they are served, not reset.
-            while fd not in self._paused and self._accept(listener):
-                pass
-        for fd, listener in self._listeners.items():
-            if fd not in self._paused:
-                self._poller.unregister(fd)
-            listener.release()
-        self._listeners = {}
-        self._paused = {}
+        self._admission.end()
         self._drain_begun = True
-        for connection in list(self._connections.values()):
-            if _is_idle(connection):
-                self._close(connection)
+        for connection in list(self.connections.values()):
+            if connection.is_idle():
+                self.close_connection(connection)
 
     def _close_everything(self) -> None:
-        for connection in list(self._connections.values()):
-            self._close(connection)
-
-
-def _is_idle(connection: Connection) -> bool:
-    """Between two requests with nothing buffered; one that has not sent its first is not idle."""
-    with connection.lock:
-        return connection.state == IDLE and connection.requests > 0 and not connection.incoming.begun
-
-
-def _by_deadline(entry: tuple[float, Connection]) -> float:
-    return entry[0]
-
-
-def _peer_name(sock: socket.socket, address: object) -> str:
-    if sock.family == socket.AF_UNIX or not isinstance(address, tuple):
-        return "unix:0"
-    host, port = address[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        for connection in list(self.connections.values()):
+            self.close_connection(connection)

@@ -183,3 +183,16 @@ class Connection:
             self.unsent = None
             self.sock.close()
         return exchange
+
+    def is_idle(self) -> bool:
+        """Between two requests with nothing buffered; not before the first. The acceptor alone."""
+        with self.lock:
+            return self.state == IDLE and self.requests > 0 and not self.incoming.begun
+
+
+def peer_name(sock: socket.socket, address: object) -> str:
+    """A client's address as ``ip:port``, ``[v6]:port`` or ``unix:0``."""
+    if sock.family == socket.AF_UNIX or not isinstance(address, tuple):
+        return "unix:0"
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

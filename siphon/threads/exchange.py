@@ -154,7 +154,13 @@ class Exchange(Call):
             with self.connection.lock:
                 self.held = None
             return plain(503, "over capacity\n", ("Retry-After", "1"))
-        outcome = await visit.future
+        try:
+            outcome = await visit.future
+        except asyncio.CancelledError:
+            if visit.future.cancelled():
+                # Sync code cannot be stopped: until it ends its place in flight is taken.
+                self.loop_worker.abandoned += 1
+            raise
         _take_over(context)
         return outcome
 
@@ -288,8 +294,9 @@ class Exchange(Call):
 
 def _take_over(context: Context) -> None:
     """Sets here what sync members have set in their copy of the exchange's context."""
+    unset = object()
     for variable, value in context.items():
-        if variable.get(context) is not value:
+        if variable.get(unset) is not value:
             variable.set(value)
 
 

@@ -69,7 +69,8 @@ class Visit:
 
     def on_loop(self, worker: LoopWorker) -> None:
         """Resolves the future, on its loop."""
-        if self.future.done():
+        if self.future.cancelled():
+            worker.abandoned -= 1
             if isinstance(self._outcome, Paused):
                 self._outcome.discard()
             return

@@ -58,12 +58,16 @@ class HookRun:
         self._task.add_done_callback(self._done)
 
     async def _run(self) -> None:
-        result = self.hook.function() if self._awaitable is None else self._awaitable
-        if inspect.isawaitable(result):
-            await result
+        try:
+            result = self.hook.function() if self._awaitable is None else self._awaitable
+            if inspect.isawaitable(result):
+                await result
+        except BaseException as error:  # noqa: BLE001 - a SystemExit, too, is the main thread's to report
+            self.error = error
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        self._end(asyncio.CancelledError() if task.cancelled() else task.exception())
+        # Cancelled before its first step, or _run would have caught it.
+        self._end(asyncio.CancelledError() if task.cancelled() else self.error)
 
     def _end(self, error: BaseException | None) -> None:
         self.error = error

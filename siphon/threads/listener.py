@@ -74,10 +74,10 @@ class Listener:
         except OSError as error:
             raise StartError(f"cannot listen on {self.settings.listen}: {error.strerror}") from error
 
-    def enter(self) -> bool:
-        """Counts a connection in, unless ``max_connections`` are there."""
+    def enter(self, *, beyond_limit: bool = False) -> bool:
+        """Counts a connection in, unless ``max_connections`` are there and it must not go beyond."""
         with self._lock:
-            if self._connections >= self.settings.max_connections:
+            if self._connections >= self.settings.max_connections and not beyond_limit:
                 return False
             self._connections += 1
             return True

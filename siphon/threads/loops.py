@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from siphon.errors import StartError
 from siphon.journal import journal
+from siphon.script.loader import user_traceback
 from siphon.wire.encode import Encoder
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class LoopWorker(threading.Thread):
     """A thread that runs one event loop.
 
     Any thread may ``post`` and ``submit``. ``_lock`` guards the inbox, ``_scheduled`` and
-    ``submitted``; ``finished`` is written by this thread alone.
+    ``submitted``; ``finished`` and ``abandoned`` are written by this thread alone.
     """
 
     def __init__(self, number: int) -> None:
@@ -39,15 +40,18 @@ class LoopWorker(threading.Thread):
         self._inbox: list[Item] = []
         # A drain is scheduled or under way, and will see what is added now.
         self._scheduled = False
+        self._stopping = False
         self.submitted = 0
         # Exchanges whose task waits for something; this thread's own.
         self.suspended: set[Exchange] = set()
         self.finished = 0
+        # Visits to the blocking lane that go on although their exchange no longer waits for them.
+        self.abandoned = 0
 
     @property
     def load(self) -> int:
         """Exchanges that wait or run here. A moment's figure, from any thread."""
-        return self.submitted - self.finished
+        return self.submitted - self.finished + self.abandoned
 
     def submit(self, exchanges: Sequence[Exchange]) -> None:
         """Queues a batch and wakes the loop at most once."""
@@ -57,7 +61,7 @@ class LoopWorker(threading.Thread):
             wake = not self._scheduled
             self._scheduled = True
         if wake:
-            self.loop.call_soon_threadsafe(self._drain, context=self._context)
+            self._wake()
 
     def post(self, item: Item) -> None:
         """Queues something that is no new exchange."""
@@ -66,11 +70,14 @@ class LoopWorker(threading.Thread):
             wake = not self._scheduled
             self._scheduled = True
         if wake:
-            try:
-                self.loop.call_soon_threadsafe(self._drain, context=self._context)
-            except RuntimeError:
-                # The loop has been closed at the end of a stop: nobody waits for the item any more.
-                journal.log("debug", "something was posted to a loop that had stopped")
+            self._wake()
+
+    def _wake(self) -> None:
+        try:
+            self.loop.call_soon_threadsafe(self._drain, context=self._context)
+        except RuntimeError:
+            # Closed at the end of a stop, while a sync handler went on: nobody waits for it any more.
+            journal.log("debug", f"{self.name} was handed something after its loop had been closed")
 
     def _drain(self) -> None:
         """Takes what was queued when it began, then lets the loop's suspended tasks have their turn."""
@@ -87,12 +94,21 @@ class LoopWorker(threading.Thread):
     def run(self) -> None:
         asyncio.set_event_loop(self.loop)
         try:
-            self.loop.run_forever()
+            while not self._stopping:
+                self._run_on()
         finally:
             self._close()
 
+    def _run_on(self) -> None:
+        try:
+            self.loop.run_forever()
+        except (SystemExit, KeyboardInterrupt) as error:
+            # asyncio lets these two out of a task that the script has made; the others go on.
+            journal.log("error", f"a task on {self.name} raised {error!r}\n{user_traceback(error).rstrip()}")
+
     def stop(self) -> None:
         """Ends the loop after its current turn. Any thread."""
+        self._stopping = True
         self.loop.call_soon_threadsafe(self.loop.stop)
 
     def _close(self) -> None:
@@ -107,8 +123,6 @@ class LoopWorker(threading.Thread):
 
 def _log_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """What asyncio could not raise anywhere, such as a task's exception that nobody fetched."""
-    from siphon.script.loader import user_traceback
-
     error = context.get("exception")
     text = f"\n{user_traceback(error).rstrip()}" if error is not None else ""
     journal.log("error", f"{context.get('message', 'an event loop reported an error')}{text}")

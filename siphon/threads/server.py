@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import time
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from siphon.dispatch import compile_chain
@@ -21,6 +20,7 @@ from siphon.threads.acceptor import Acceptor
 from siphon.threads.hooks import HookRun
 from siphon.threads.lanes import Lanes
 from siphon.threads.listener import Listener
+from siphon.threads.mailbox import Mailbox
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -50,7 +50,7 @@ class Server:
         """
         self._settings = settings
         self._registry = registry
-        self._events: SimpleQueue[int | HookRun | Acceptor] = SimpleQueue()
+        self._events: Mailbox[int | HookRun | Acceptor] = Mailbox()
         self._lanes = Lanes(settings.threads, access_log=settings.log.access, dev=dev)
         self.listeners: list[Listener] = []
         self._acceptors: list[Acceptor] = []
@@ -161,6 +161,7 @@ class Server:
 
     def _catch_signals(self) -> None:
         self._signals = 0
+        self._events.heed_signals()
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
 
@@ -218,6 +219,7 @@ class Server:
         # Nobody is left who could write into these descriptors.
         for acceptor in self._acceptors:
             acceptor.close()
+        self._events.close()
         return True
 
     def _drain(self) -> None:
@@ -227,19 +229,17 @@ class Server:
         deadline = time.monotonic() + self._settings.shutdown_timeout_ms / 1000
         aborted = False
         while waiting:
-            try:
-                event = self._events.get(timeout=max(0.0, deadline - time.monotonic()))
-            except Empty:
-                if aborted:
-                    raise InternalError("an acceptor did not end") from None
+            event = self._events.get(max(0.0, deadline - time.monotonic()))
+            if isinstance(event, Acceptor):
+                waiting.discard(event)
+            elif event is None and aborted:
+                raise InternalError("an acceptor did not end")
+            elif event is None:
                 aborted = True
                 deadline = time.monotonic() + _ABORT_GRACE_S
                 journal.log("warning", "shutdown_timeout_ms has passed: cancelling what is left")
                 for acceptor in waiting:
                     acceptor.abort()
-                continue
-            if isinstance(event, Acceptor):
-                waiting.discard(event)
 
     def _close_listeners(self) -> None:
         for listener in self.listeners:

@@ -6,22 +6,25 @@ import os
 
 
 class Wakeup:
-    """A descriptor that becomes readable when any thread calls ``set``."""
+    """A descriptor that becomes readable when any thread calls ``set``.
 
-    __slots__ = ("_write_fd", "fd")
+    ``for_signals``: ``write_fd`` also takes the single bytes that ``signal.set_wakeup_fd`` writes.
+    """
 
-    def __init__(self) -> None:
-        if hasattr(os, "eventfd"):
-            self.fd = self._write_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+    __slots__ = ("fd", "write_fd")
+
+    def __init__(self, *, for_signals: bool = False) -> None:
+        if hasattr(os, "eventfd") and not for_signals:
+            self.fd = self.write_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         else:
-            self.fd, self._write_fd = os.pipe()
+            self.fd, self.write_fd = os.pipe()
             os.set_blocking(self.fd, False)
-            os.set_blocking(self._write_fd, False)
+            os.set_blocking(self.write_fd, False)
 
     def set(self) -> None:
         """Makes the descriptor readable. Any thread; never blocks."""
         try:
-            os.write(self._write_fd, b"\1\0\0\0\0\0\0\0")
+            os.write(self.write_fd, b"\1\0\0\0\0\0\0\0")
         except BlockingIOError:
             # A wake-up that nobody has taken yet fills the pipe: this one is as good as done.
             return
@@ -36,5 +39,5 @@ class Wakeup:
     def close(self) -> None:
         """Closes the descriptors, after the last thread has called ``set``."""
         os.close(self.fd)
-        if self._write_fd != self.fd:
-            os.close(self._write_fd)
+        if self.write_fd != self.fd:
+            os.close(self.write_fd)

@@ -36,7 +36,7 @@ def holdings(server: Server) -> dict[str, int]:
     """Everything that must be zero on a server that has nothing to do."""
     lanes = server._lanes
     return {
-        "connections": sum(len(acceptor._connections) for acceptor in server._acceptors),
+        "connections": sum(len(acceptor.connections) for acceptor in server._acceptors),
         "counted connections": sum(listener._connections for listener in server.listeners),
         "filed deadlines": sum(acceptor._wheel._filed for acceptor in server._acceptors),
         "in flight": lanes.in_flight(),

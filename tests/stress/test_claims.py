@@ -237,7 +237,7 @@ def test_of_many_claims_at_once_one_wins(
 
 def _running(service: Service, requests: int) -> tuple[Connection, Exchange]:
     """The one connection, and the exchange that it waits for."""
-    connections = service.server._acceptors[0]._connections
+    connections = service.server._acceptors[0].connections
     assert wait_until(lambda: [one.requests for one in connections.values()] == [requests], every_s=0.0005)
     (connection,) = connections.values()
     assert wait_until(lambda: connection.exchange is not None, every_s=0.0005)

@@ -6,8 +6,10 @@ import random
 import socket
 import threading
 from collections import Counter
+from functools import partial
+from queue import SimpleQueue
 from time import monotonic
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import pytest
 
@@ -162,12 +164,29 @@ def test_no_answer_reaches_another_client(
         assert ends[end], end
 
 
+class Doorman(socket.socket):
+    """A listener's real socket, which accepts connections as sockets of the kind that a test wants."""
+
+    def __init__(self, fileno: int, make: Callable[[int], socket.socket]) -> None:
+        super().__init__(fileno=fileno)
+        self.setblocking(False)
+        self._make = make
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        accepted, address = super().accept()
+        return self._make(accepted.detach()), address
+
+
+def _accept_as(service: Service, make: Callable[[int], socket.socket]) -> None:
+    listener = service.server.listeners[0]
+    listener.socket = Doorman(listener.socket.detach(), make)
+
+
 class GatedSocket(socket.socket):
     """A connection's real socket, whose send stands still in the middle until the test opens the gate."""
 
     def __init__(self, fileno: int) -> None:
         super().__init__(fileno=fileno)
-        self.setblocking(False)
         self.sending = threading.Event()
         self.gate = threading.Event()
         self.closed = threading.Event()
@@ -186,50 +205,31 @@ class GatedSocket(socket.socket):
 def test_a_connection_is_not_closed_inside_a_send(storm: Callable[..., Service], kind: str) -> None:
     """Closed there, its descriptor could be another client's when the bytes are written."""
     service = storm(SCRIPT)
-    client = service.connect()
-    connections = service.server._acceptors[0]._connections
-    assert wait_until(lambda: len(connections) == 1)
-    (connection,) = connections.values()
-    gated = GatedSocket(connection.sock.detach())
-    connection.sock = gated
-    client.send(get(f"/{kind}/token"))
-    assert gated.sending.wait(30)
-    client.reset()
-    # The acceptor has seen the reset by now; had it not waited, it would have closed.
-    assert not gated.closed.wait(0.3)
-    gated.gate.set()
+    accepted: SimpleQueue[GatedSocket] = SimpleQueue()
+
+    def make(fileno: int) -> GatedSocket:
+        accepted.put(gated := GatedSocket(fileno))
+        return gated
+
+    _accept_as(service, make)
+    with service.connect() as client:
+        client.send(get(f"/{kind}/token"))
+        gated = accepted.get(timeout=30)
+        try:
+            assert gated.sending.wait(30)
+            client.reset()
+            # The acceptor has seen the reset by now; had it not waited, it would have closed.
+            assert not gated.closed.wait(0.3)
+        finally:
+            gated.gate.set()
     assert gated.closed.wait(30)
 
 
-@pytest.mark.parametrize("end", ["failed send", "last answer", "abandoned"])
-@pytest.mark.parametrize("kind", ["async", "yielding", "sync"])
-def test_only_the_acceptor_closes(storm: Callable[..., Service], kind: str, end: str) -> None:
-    """Whoever finds out that a connection is over leaves its descriptor to the acceptor."""
-    service = storm(SCRIPT, keep_alive_timeout_ms=60_000)
-    acceptor = service.server._acceptors[0]
-    closers: list[threading.Thread] = []
-    target = "/never/token" if end == "abandoned" else f"/{kind}/token"
-    client = service.connect()
-    assert wait_until(lambda: len(acceptor._connections) == 1, every_s=0.001)
-    (connection,) = acceptor._connections.values()
-    connection.sock = WatchedSocket(connection.sock.detach(), closers, broken=end == "failed send")
-    client.send(f"GET {target} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
-    if end == "last answer":
-        assert client.answer().body == b"token"
-        client.close()
-    elif end == "abandoned":
-        client.half_close()
-    assert wait_until(lambda: not acceptor._connections, every_s=0.001)
-    assert closers == [acceptor]
-    client.close()
-
-
 class WatchedSocket(socket.socket):
-    """A connection's real socket that takes note of who closes it; ``broken``: its client has reset."""
+    """A connection's real socket that takes note of who closes it; ``broken``: its sends fail."""
 
     def __init__(self, fileno: int, closers: list[threading.Thread], *, broken: bool) -> None:
         super().__init__(fileno=fileno)
-        self.setblocking(False)
         self._closers = closers
         self._broken = broken
 
@@ -241,3 +241,24 @@ class WatchedSocket(socket.socket):
     def close(self) -> None:
         self._closers.append(threading.current_thread())
         super().close()
+
+
+@pytest.mark.parametrize("end", ["failed send", "last answer", "abandoned"])
+@pytest.mark.parametrize("kind", ["async", "yielding", "sync"])
+def test_only_the_acceptor_closes(storm: Callable[..., Service], kind: str, end: str) -> None:
+    """Whoever finds out that a connection is over leaves its descriptor to the acceptor."""
+    service = storm(SCRIPT, keep_alive_timeout_ms=60_000)
+    acceptor = service.server._acceptors[0]
+    closers: list[threading.Thread] = []
+    _accept_as(service, partial(WatchedSocket, closers=closers, broken=end == "failed send"))
+    target = "/never/token" if end == "abandoned" else f"/{kind}/token"
+    with service.connect() as client:
+        client.send(f"GET {target} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+        if end == "last answer":
+            assert client.answer().body == b"token"
+            client.close()
+        elif end == "abandoned":
+            client.half_close()
+        assert wait_until(lambda: bool(closers), every_s=0.001)
+        assert wait_until(lambda: not acceptor.connections, every_s=0.001)
+    assert closers == [acceptor]

@@ -339,8 +339,8 @@ def test_kicks_from_everywhere_are_attended_to(
     load = Load(("127.0.0.1", service.port))
     for name in range(8):
         Pairs(load, name, rounds)
-    assert wait_until(lambda: len(acceptor._connections) == 8)
-    connections = list(acceptor._connections.values())
+    assert wait_until(lambda: len(acceptor.connections) == 8)
+    connections = list(acceptor.connections.values())
     finished = threading.Event()
     kicks: SimpleQueue[int] = SimpleQueue()
     kickers = [
@@ -378,8 +378,8 @@ def test_no_kick_is_slept_through(
     service = storm(PAIRS, keep_alive_timeout_ms=60_000)
     acceptor = service.server._acceptors[0]
     clients = [service.connect() for _ in range(kickers)]
-    assert wait_until(lambda: len(acceptor._connections) == kickers)
-    connections = list(acceptor._connections.values())
+    assert wait_until(lambda: len(acceptor.connections) == kickers)
+    connections = list(acceptor.connections.values())
     rounds = 3_000 if full else 300
 
     def kick(index: int) -> None:

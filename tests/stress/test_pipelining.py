@@ -141,7 +141,7 @@ def test_a_connection_is_read_again_after_a_burst_past_the_read_ahead(
         acceptor = service.server._acceptors[0]
         whole = len("".join(burst))
         assert wait_until(
-            lambda: [one.incoming.kept_bytes for one in acceptor._connections.values()] == [whole]
+            lambda: [one.incoming.kept_bytes for one in acceptor.connections.values()] == [whole]
         )
         service.module.gate.set()
         assert client.answer().body == b"first"

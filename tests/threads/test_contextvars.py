@@ -58,7 +58,10 @@ async def set_it(req):
 }
 HANDLERS = {
     "sync": "def handler(req):\n    return http.Response(body=var.get())\n",
-    "async": "async def handler(req):\n    await asyncio.sleep(0)\n    return http.Response(body=var.get())\n",
+    "async": """async def handler(req):
+    await asyncio.sleep(0)
+    return http.Response(body=var.get())
+""",
 }
 BETWEEN = {
     "nothing": "",

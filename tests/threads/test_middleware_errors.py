@@ -150,6 +150,26 @@ def test_errors_with_a_meaning_of_their_own_are_a_500_and_nothing_more(
         assert client.get("/hello").body == b"hello"
 
 
+@pytest.mark.parametrize("way", ["await asyncio.gather(leave())", "asyncio.create_task(leave())"])
+def test_a_task_that_exits_does_not_take_its_loop_along(
+    serve: Callable[..., Service], way: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    service = serve(
+        PREAMBLE
+        + "async def leave():\n    raise SystemExit(3)\n"
+        + handler("async", f"task = {way}\nawait asyncio.sleep(0)\nreturn http.Response(body='after')"),
+        loops=1,
+        request_timeout_ms=2_000,
+    )
+    with service.connect(timeout_s=5) as client:
+        for _ in range(2):
+            assert client.get("/").status in (200, 500)
+            assert client.get("/hello").body == b"hello"
+    assert service.stop()
+    assert journal.flush(5)
+    assert "SystemExit: 3" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("outer", KINDS)
 def test_a_sync_guards_stop_iteration_is_the_middlewares(serve: Callable[..., Service], outer: str) -> None:
     service = serve(

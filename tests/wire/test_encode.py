@@ -134,12 +134,13 @@ def test_the_date_is_now_and_made_once_a_second(monkeypatch: pytest.MonkeyPatch)
         made.append(second)
         return "a date"
 
-    now = 1_000.25
+    seconds = [1_000.25, 1_000.5, 1_000.99, 1_001.0, 1_001.5]
     monkeypatch.setattr(encode, "formatdate", formatdate)
-    monkeypatch.setattr("time.time", lambda: now)
+    monkeypatch.setattr("time.time", lambda: seconds[0])
     encoder = Encoder()
-    for now in (1_000.25, 1_000.5, 1_000.99, 1_001.0, 1_001.5):
+    while seconds:
         assert b"\r\nDate: a date\r\n" in encoder.encode(Response(), "GET", 1, True, True)[0]
+        del seconds[0]
     assert made == [1_000, 1_001]
 
 

@@ -48,10 +48,10 @@ def requests_of(pieces: Iterable[bytes], limits: WireLimits = LIMITS) -> list[Go
     incoming = Incoming(limits)
     found = []
     for piece in pieces:
-        whole = incoming.receive(piece)
-        while whole is not None:
-            found.append(Got(whole.head.method, whole.head.target, whole.head.fields(), whole.body))
-            whole = incoming.receive(b"")
+        head = incoming.receive(piece)
+        while head is not None:
+            found.append(Got(head.method, head.target, head.fields(), incoming.body))
+            head = incoming.receive(b"")
     return found
 
 
@@ -97,10 +97,10 @@ def test_a_refusal_comes_after_the_requests_before_it_however_all_is_cut(
     found = 0
     with pytest.raises(ProtocolError) as caught:  # noqa: PT012 - which piece it is does not matter
         for piece in cut(raw, data.draw(st.lists(st.integers(min_value=0), max_size=6))):
-            whole = incoming.receive(piece)
-            while whole is not None:
+            head = incoming.receive(piece)
+            while head is not None:
                 found += 1
-                whole = incoming.receive(b"")
+                head = incoming.receive(b"")
     assert (found, caught.value.status) == (len(requests), status)
 
 
@@ -128,9 +128,9 @@ def test_what_is_kept_while_a_request_runs_is_read_after_it() -> None:
     assert incoming.kept_bytes == 9
     rest = b"TP/1.1\r\nHost: a\r\n\r\n"
     assert incoming.keep(rest) == 9 + len(rest)
-    whole = incoming.receive(b"")
-    assert whole is not None
-    assert whole.head.target == "/b"
+    head = incoming.receive(b"")
+    assert head is not None
+    assert head.target == "/b"
     assert incoming.kept_bytes == 0
     assert incoming.receive(b"") is None
 
@@ -144,22 +144,21 @@ def test_what_is_kept_while_a_request_runs_is_read_after_it() -> None:
 )
 def test_the_progress_of_a_request_can_be_followed(head: bytes) -> None:
     incoming = Incoming(LIMITS)
-    assert not incoming.begun
+    assert _progress(incoming) == (False, False, 0)
     incoming.receive(head[:20])
-    assert incoming.begun
-    assert not incoming.in_body
+    assert _progress(incoming) == (True, False, 0)
     incoming.receive(head[20:])
-    assert incoming.begun
-    assert incoming.in_body
-    assert incoming.body_bytes_received == 0
+    assert _progress(incoming) == (True, True, 0)
     incoming.receive(b"0123")
-    assert incoming.body_bytes_received == 4
-    whole = incoming.receive(b"456789" + (b"\r\n0\r\n\r\n" if head.startswith(CHUNKED) else b""))
-    assert whole is not None
-    assert whole.body == b"0123456789"
-    assert not incoming.begun
-    assert not incoming.in_body
-    assert incoming.body_bytes_received == 0
+    assert _progress(incoming) == (True, True, 4)
+    end = b"\r\n0\r\n\r\n" if head.startswith(CHUNKED) else b""
+    assert incoming.receive(b"456789" + end) is not None
+    assert incoming.body == b"0123456789"
+    assert _progress(incoming) == (False, False, 0)
+
+
+def _progress(incoming: Incoming) -> tuple[bool, bool, int]:
+    return incoming.begun, incoming.in_body, incoming.body_bytes_received
 
 
 def test_continue_is_wanted_once_and_only_while_the_body_is_awaited() -> None:
@@ -169,9 +168,8 @@ def test_continue_is_wanted_once_and_only_while_the_body_is_awaited() -> None:
     assert incoming.receive(raw[:-5]) is None
     assert incoming.take_continue()
     assert not incoming.take_continue()
-    whole = incoming.receive(raw[-5:])
-    assert whole is not None
-    assert whole.body == b"later"
+    assert incoming.receive(raw[-5:]) is not None
+    assert incoming.body == b"later"
     assert not incoming.take_continue()
 
 

@@ -1,0 +1,57 @@
+"""A measured server is a real process: it is checked, watched and gone at the end."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from benchmarks.crowd import Crowd, CrowdSize
+from benchmarks.process import Running
+from benchmarks.servers import Server, siphon
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/smaps_rollup").exists(), reason="figures come from /proc"
+)
+
+
+def python(source: str) -> Callable[[int], list[str]]:
+    return lambda port: [sys.executable, "-c", source]
+
+
+def test_a_server_is_checked_and_watched_and_ends() -> None:
+    with Running(siphon("siphon_hello")) as running:
+        running.check("/", b"ok")
+        running.check("/sync", b"ok")
+        before = running.footprint()
+        with pytest.raises(SystemExit, match="answers /nope with 404"):
+            running.check("/nope", b"ok")
+        assert before.threads > 10
+        assert before.rss_mb >= before.pss_mb > 5
+        assert running.footprint().cpu_s >= before.cpu_s > 0
+    with pytest.raises(ConnectionRefusedError):
+        running.check("/", b"ok")
+
+
+def test_a_server_that_does_not_start_is_shown_with_its_output() -> None:
+    server = Server("broken", "broken", python("raise SystemExit('out of luck')"))
+    with pytest.raises(SystemExit, match="broken did not start(?s:.*)out of luck"), Running(server):
+        pytest.fail("it cannot have started")
+
+
+def test_a_crowd_stays_for_as_long_as_the_server_lets_it() -> None:
+    with (
+        Running(siphon("siphon_hello", "patient.yaml")) as running,
+        Crowd(CrowdSize(idle=20, unfinished=5), running.port) as crowd,
+    ):
+        threads = running.footprint().threads
+        crowd.check()
+        assert running.footprint().threads == threads
+        running.__exit__()
+        with pytest.raises(SystemExit, match="25 of 25 idle connections were closed"):
+            crowd.check()
