@@ -63,6 +63,8 @@ def _is_quiet(sock: socket.socket) -> bool:
         sock.recv(1, socket.MSG_PEEK)
     except BlockingIOError:
         return True
+    except OSError:
+        return False  # reset
     return False
 
 

@@ -41,7 +41,7 @@ class Running:
     def __init__(self, server: Server) -> None:
         self._server = server
         self.port = _free_port()
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in stop()
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -57,14 +57,12 @@ class Running:
         try:
             self._wait_until_it_answers(self._process)
         except BaseException:
-            self._stop(self._process)
+            self.stop()
             raise
         return self
 
     def __exit__(self, *exception: object) -> None:
-        assert self._process is not None
-        self._stop(self._process)
-        self._log.close()
+        self.stop()
 
     def _wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + _START_S
@@ -107,7 +105,11 @@ class Running:
             sum(len(os.listdir(f"/proc/{pid}/task")) for pid in pids),
         )
 
-    def _stop(self, process: subprocess.Popen[bytes]) -> None:
+    def stop(self) -> None:
+        """Ends the server and what is left of its children; harmless when called again."""
+        process, self._process = self._process, None
+        if process is None:
+            return
         pids = _tree(process.pid)
         process.terminate()
         try:
@@ -119,6 +121,7 @@ class Running:
         for pid in pids:
             if pid != process.pid and Path(f"/proc/{pid}").exists():
                 os.kill(pid, signal.SIGKILL)
+        self._log.close()
 
 
 def _free_port() -> int:

@@ -110,11 +110,13 @@ class OwnAnswer:
         self._allow = allow
 
     def on_worker(self, request: Request) -> Response:
+        """The answer where the last middleware is sync."""
         if self._status == 204:
             return Response(204, {"Allow": self._allow or ""})
         return plain(self._status, self._text, *([] if self._allow is None else [("Allow", self._allow)]))
 
     async def on_loop(self, request: Request) -> Response:
+        """The answer where there is no middleware, or the last one is async."""
         return self.on_worker(request)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from siphon.journal import journal
 from tests.service import Service
 
 if TYPE_CHECKING:
@@ -27,3 +28,5 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Service]]:
     yield start
     for service in running:
         service.stop()
+    # What was logged belongs to this test's captured output, not to the next one's or the terminal.
+    assert journal.flush(5)

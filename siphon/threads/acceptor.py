@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 _RECV_BYTES: Final = 65_536
 # What is read ahead of a request that is being answered; past it the client waits.
 _AHEAD_MAX_BYTES: Final = 65_536
-_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_DRAIN_PATIENCE_S: Final = 1.0
 _BEING_ANSWERED: Final = frozenset({RUNNING, SENDING})
 _ARRIVING: Final = frozenset({HEAD, BODY})
 
@@ -192,9 +192,8 @@ class Acceptor(threading.Thread):
         except ProtocolError as error:
             self._refuse(connection, error)
             return
-        exchange = Exchange(
-            connection, self._lanes, head, connection.incoming.body, chain, path_params, self.now
-        )
+        body = connection.incoming.body
+        exchange = Exchange(connection, self._lanes, head, body, chain, path_params, self.now)
         connection.requests += 1
         connection.exchange = exchange
         connection.state = after(connection.state, DISPATCHED)
@@ -208,19 +207,12 @@ class Acceptor(threading.Thread):
             connection.state = after(connection.state, BODY_BEGUN)
             connection.body_since = self.now
         if connection.incoming.take_continue():
-            self._send_continue(connection)
+            connection.send_continue()
         listener = connection.listener
         rate = listener.settings.min_body_bytes_per_s
         # What has come buys time at the slowest rate that is allowed, on top of the grace.
         earned_s = connection.incoming.body_bytes_received / rate if rate else float("inf")
         connection.deadline = connection.body_since + listener.body_grace_s + min(earned_s, 1e6)
-
-    def _send_continue(self, connection: Connection) -> None:
-        # 25 bytes on a connection that awaits nothing: it is sent whole or the client is gone.
-        try:
-            connection.sock.send(_CONTINUE)
-        except OSError:
-            connection.broken = True
 
     def _hand_over(self) -> None:
         for_loops, self._for_loops = self._for_loops, []
@@ -235,7 +227,8 @@ class Acceptor(threading.Thread):
         response = plain(error.status, f"{error.reason}\n")
         data, _ = self._encoder.encode(response, "", 1, False, connection.listener.server_header)
         connection.requests += 1
-        self._settle(connection, connection.answer(None, data, False))
+        if connection.answer(None, data, False) == OWNER_NEEDED:
+            self._attend(connection)
 
     def _reply(self, exchange: Exchange, response: Response) -> bool:
         """Claims and answers an exchange; False where a worker was first."""
@@ -251,12 +244,9 @@ class Acceptor(threading.Thread):
         exchange.cancel()
         if self._lanes.access_log:
             exchange.log_access(response)
-        self._settle(connection, verdict)
-        return True
-
-    def _settle(self, connection: Connection, verdict: int) -> None:
         if verdict == OWNER_NEEDED:
             self._attend(connection)
+        return True
 
     # Kicks: what a worker left to do -----------------------------------------------------------
 
@@ -367,24 +357,20 @@ class Acceptor(threading.Thread):
 
     def _look_at_deadline(self, connection: Connection) -> None:
         """The connection's slot has come up: acts where its deadline has passed, else files it again."""
-        now = self.now
         with connection.lock:
             state = connection.state
             exchange = connection.exchange
-            passed = connection.deadline <= now
-        if passed:
-            if state == RUNNING and exchange is not None:
-                if self._reply(exchange, plain(504, "the handler took too long\n")):
-                    journal.log(
-                        "warning",
-                        f"504 for {exchange.head.method} {exchange.head.target}: over request_timeout_ms",
-                    )
-            elif state in _ARRIVING:
-                self._refuse(connection, ProtocolError(408, "the request took too long to arrive"))
-            elif state != RUNNING:
-                self.close_connection(connection)
+            passed = connection.deadline <= self.now
+        if passed and exchange is not None:
+            head = exchange.head
+            if self._reply(exchange, plain(504, "the handler took too long\n")):
+                journal.log("warning", f"504 for {head.method} {head.target}: over request_timeout_ms")
+        elif passed and state in _ARRIVING:
+            self._refuse(connection, ProtocolError(408, "the request took too long to arrive"))
+        elif passed and state != RUNNING:
+            self.close_connection(connection)
         if connection.state != CLOSED:
-            self._wheel.file(connection, now)
+            self._wheel.file(connection, self.now)
 
     # Accepting and stopping ---------------------------------------------------------------------
 
@@ -402,6 +388,9 @@ class Acceptor(threading.Thread):
         for connection in list(self.connections.values()):
             if connection.is_idle():
                 self.close_connection(connection)
+            elif connection.is_silent():
+                # Perhaps its first request is on the way; it need not hold the drain for long.
+                connection.deadline = min(connection.deadline, self.now + _DRAIN_PATIENCE_S)
 
     def _close_everything(self) -> None:
         for connection in list(self.connections.values()):

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from siphon.threads.exchange import Exchange
     from siphon.threads.listener import Listener
 
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
 # What became of an answer.
 LATE: Final = 0  # somebody else had answered, or the client is gone
 SENT: Final = 1
@@ -143,6 +145,17 @@ class Connection:
             self.broken = True
         return OWNER_NEEDED if self.broken or self.end_of_input or self.input_waits else SENT
 
+    def send_continue(self) -> None:
+        """Sends ``100 Continue`` (RFC 9110 section 15.2.1); the acceptor alone, while a body is awaited.
+
+        25 bytes on a connection that awaits nothing else: they go whole, or the client is gone.
+        """
+        with self.lock:
+            try:
+                self._send(_CONTINUE)
+            except OSError:
+                self.broken = True
+
     def abandon(self, exchange: Exchange) -> int:
         """Ends ``exchange`` without an answer: the connection will be closed."""
         with self.lock:
@@ -183,6 +196,10 @@ class Connection:
             self.unsent = None
             self.sock.close()
         return exchange
+
+    def is_silent(self) -> bool:
+        """Nothing of a first request has come yet. The acceptor alone."""
+        return self.requests == 0 and not self.incoming.begun
 
     def is_idle(self) -> bool:
         """Between two requests with nothing buffered; not before the first. The acceptor alone."""

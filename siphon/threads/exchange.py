@@ -309,6 +309,7 @@ class Cancellation:
         self._exchange = exchange
 
     def on_loop(self, worker: LoopWorker) -> None:
+        """Cancels them, unless they have not begun: then ``ended`` keeps them from it."""
         exchange = self._exchange
         if exchange.task is not None:
             exchange.task.cancel()

@@ -42,6 +42,7 @@ class HookRun:
         self._loop_worker.post(self)
 
     def on_worker(self, worker: BlockingWorker) -> None:
+        """Runs the hook on the worker's thread; what it returns to be awaited goes to the loop."""
         try:
             result = self.hook.function()
         except BaseException as error:  # noqa: BLE001 - the main thread reports it
@@ -54,6 +55,7 @@ class HookRun:
             self._end(None)
 
     def on_loop(self, worker: LoopWorker) -> None:
+        """Runs the hook as a task on the loop."""
         self._task = worker.loop.create_task(self._run())
         self._task.add_done_callback(self._done)
 

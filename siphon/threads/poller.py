@@ -19,9 +19,11 @@ class SelectorPoller:
         self._selector = selector or selectors.DefaultSelector()
 
     def register(self, fd: int, *, exclusive: bool = False) -> None:
+        """As ``EpollPoller.register``; without epoll every poller that watches ``fd`` is woken."""
         self._selector.register(fd, selectors.EVENT_READ)
 
     def modify(self, fd: int, events: int) -> None:
+        """As ``EpollPoller.modify``; without events ``fd`` is not watched at all."""
         wanted = (selectors.EVENT_READ if events & READABLE else 0) | (
             selectors.EVENT_WRITE if events & WRITABLE else 0
         )
@@ -34,10 +36,12 @@ class SelectorPoller:
             self._selector.unregister(fd)
 
     def unregister(self, fd: int) -> None:
+        """Forgets ``fd``."""
         if fd in self._selector.get_map():
             self._selector.unregister(fd)
 
     def poll(self, timeout_s: float | None) -> list[tuple[int, int]]:
+        """Waits up to ``timeout_s`` seconds, or for ever, for ``(fd, events)`` pairs."""
         ready = []
         for key, events in self._selector.select(timeout_s):
             mask = (READABLE if events & selectors.EVENT_READ else 0) | (
@@ -47,6 +51,7 @@ class SelectorPoller:
         return ready
 
     def close(self) -> None:
+        """Lets go of the selector."""
         self._selector.close()
 
 
@@ -70,6 +75,7 @@ class EpollPoller:
         self._epoll.unregister(fd)
 
     def close(self) -> None:
+        """Lets go of the epoll descriptor."""
         self._epoll.close()
 
 

@@ -211,10 +211,13 @@ class Server:
             worker.stop()
         self._lanes.blocking.stop()
         deadline = time.monotonic() + _STOP_GRACE_S
+        for acceptor in self._acceptors:
+            acceptor.join(max(0.0, deadline - time.monotonic()))
         for worker in self._lanes.loops:
             worker.join(max(0.0, deadline - time.monotonic()))
         ended = self._lanes.blocking.join(max(0.0, deadline - time.monotonic()))
-        if not ended or any(worker.is_alive() for worker in self._lanes.loops):
+        threads = [*self._acceptors, *self._lanes.loops]
+        if not ended or any(thread.is_alive() for thread in threads):
             return False
         # Nobody is left who could write into these descriptors.
         for acceptor in self._acceptors:

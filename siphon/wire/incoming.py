@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from siphon.wire.head import DECLINE, NEED_MORE, RequestHead, scan
 from siphon.wire.http1 import Http1Reader
 
 if TYPE_CHECKING:
     from siphon.wire.head import WireLimits
+
+# What may precede a request line and means nothing (RFC 9112 section 2.2).
+_STRAY_BYTES: Final = 2
+_STRAY: Final = frozenset({b"", b"\r", b"\r\n"})
 
 
 class Incoming:
@@ -43,7 +47,7 @@ class Incoming:
         buffer = data if not self._buffer else self._joined(data)
         start = self._begin
         head = scan(buffer, self._limits, start)
-        if head is NEED_MORE:
+        if head is NEED_MORE or (len(buffer) - start <= _STRAY_BYTES and buffer[start:] in _STRAY):
             self._buffer = buffer
             return None
         if head is DECLINE:
@@ -91,8 +95,10 @@ class Incoming:
 
     @property
     def begun(self) -> bool:
-        """Whether anything of a next request is there."""
-        return bool(self._buffer) or self._head is not None or self._reader is not None
+        """Whether anything of a next request is there; a line end that some send after a body is nothing."""
+        if self._head is not None or self._reader is not None:
+            return True
+        return self.kept_bytes > _STRAY_BYTES or self._buffer[self._begin :] not in _STRAY
 
     @property
     def body_bytes_received(self) -> int:

@@ -40,18 +40,24 @@ def test_a_server_is_checked_and_watched_and_ends() -> None:
 
 def test_a_server_that_does_not_start_is_shown_with_its_output() -> None:
     server = Server("broken", "broken", python("raise SystemExit('out of luck')"))
-    with pytest.raises(SystemExit, match="broken did not start(?s:.*)out of luck"), Running(server):
+    with pytest.raises(SystemExit, match=r"broken did not start(?s:.*)out of luck"), Running(server):
         pytest.fail("it cannot have started")
 
 
-def test_a_crowd_stays_for_as_long_as_the_server_lets_it() -> None:
+def test_a_crowd_takes_no_thread_and_is_not_answered() -> None:
+    with Running(siphon("siphon_hello", "patient.yaml")) as running:
+        threads = running.footprint().threads
+        with Crowd(CrowdSize(idle=20, unfinished=5), running.port) as crowd:
+            running.check("/", b"ok")
+            crowd.check()
+            assert running.footprint().threads == threads
+
+
+def test_a_crowd_that_the_server_sends_away_is_noticed() -> None:
     with (
         Running(siphon("siphon_hello", "patient.yaml")) as running,
-        Crowd(CrowdSize(idle=20, unfinished=5), running.port) as crowd,
+        Crowd(CrowdSize(idle=20, unfinished=0), running.port) as crowd,
     ):
-        threads = running.footprint().threads
-        crowd.check()
-        assert running.footprint().threads == threads
-        running.__exit__()
-        with pytest.raises(SystemExit, match="25 of 25 idle connections were closed"):
+        running.stop()
+        with pytest.raises(SystemExit, match="20 of 20 idle connections were closed"):
             crowd.check()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
+import threading
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import pytest
 
@@ -175,3 +176,54 @@ def test_what_is_pipelined_behind_a_refusal_is_run_at_once(storm: Callable[..., 
         service.module.gate.set()
         assert running.answer().body == b"running"
         assert waiting.answer().body == b"waiting"
+
+
+class StandingState(str):
+    """A connection's state that one thread cannot look at before the gate opens."""
+
+    _gate: threading.Event
+    _thread: threading.Thread
+    looked_at: threading.Event
+
+    def __new__(cls, state: str, thread: threading.Thread, gate: threading.Event) -> Self:
+        made = super().__new__(cls, state)
+        made._thread = thread
+        made._gate = gate
+        made.looked_at = threading.Event()
+        return made
+
+    def _stand(self) -> None:
+        if threading.current_thread() is self._thread:
+            self.looked_at.set()
+            assert self._gate.wait(30)
+
+    def __hash__(self) -> int:
+        self._stand()
+        return super().__hash__()
+
+    def __eq__(self, other: object) -> bool:
+        self._stand()
+        return super().__eq__(other)
+
+
+def test_input_that_comes_with_the_answer_is_not_overlooked(storm: Callable[..., Service]) -> None:
+    """The acceptor finds a request being answered and notes that more has come: nobody answers in between."""
+    service = storm(ROUTES, keep_alive_timeout_ms=60_000)
+    (acceptor,) = service.server._acceptors
+    with service.connect(timeout_s=5) as client:
+        client.send(get("/gated/first"))
+        assert wait_until(lambda: service.server._lanes.in_flight() == 1)
+        (connection,) = acceptor.connections.values()
+        gate = threading.Event()
+        standing = StandingState(connection.state, acceptor, gate)
+        with connection.lock:
+            connection.state = standing
+        client.send(get("/sync/second"))
+        assert standing.looked_at.wait(30)
+        service.module.gate.set()
+        # The answer waits for the acceptor; without the lock it would be out by now, and no kick with it.
+        overtaken = wait_until(lambda: connection.exchange is None, 0.3)
+        gate.set()
+        assert not overtaken
+        assert client.answer().body == b"first"
+        assert client.answer().body == b"second"

@@ -109,6 +109,8 @@ def assert_plain(answer: Answer) -> None:
         ("GET", "/sync-split", 500, b"handler error\n"),
         ("HEAD", "/hello", 200, b""),
         ("OPTIONS", "/hello", 204, b""),
+        ("OPTIONS", "*", 204, b""),
+        ("CONNECT", "other:443", 405, b"method not allowed\n"),
         ("BREW", "/echo", 200, b""),
     ],
 )

@@ -258,6 +258,16 @@ def test_nothing_behind_a_malformed_request_is_read_as_one(serve: Callable[..., 
     assert "/hello" not in service.module.served
 
 
+def test_a_blank_line_after_a_body_is_neither_a_request_nor_its_beginning(
+    serve: Callable[..., Service],
+) -> None:
+    service = serve(SCRIPT, header_timeout_ms=100, keep_alive_timeout_ms=300)
+    with service.connect() as client:
+        client.send(request("/echo", method="POST", body=b"a") + b"\r\n" + HELLO + b"\r\n")
+        assert [client.answer().body for _ in range(2)] == [b"a", b"hello"]
+        assert client.read_to_end() == b""  # and not an unasked-for 408
+
+
 # Targets -----------------------------------------------------------------------------------------
 
 
