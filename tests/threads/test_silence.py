@@ -55,6 +55,7 @@ def test_a_connection_that_has_sent_nothing_holds_a_drain_for_a_moment_only(
 ) -> None:
     service = serve(SCRIPT, header_timeout_ms=3_600_000, shutdown_timeout_ms=30_000)
     with service.connect(timeout_s=15) as client:
-        assert service.connect().get("/").status == 200  # by now the silent one has been accepted, too
+        with service.connect() as later:
+            assert later.get("/").status == 200  # by now the silent one has been accepted, too
         assert service.stop()
         assert client.read_to_end() == b""
