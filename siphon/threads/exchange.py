@@ -285,11 +285,11 @@ class Exchange(Call):
             worker.post(Cancellation(self))
 
     def interrupt(self) -> None:
-        """Cancels what is suspended on a loop, and nothing else: the client may only have half-closed."""
+        """Cancels async code that is suspended, and nothing else: the client may have half-closed."""
         with self.connection.lock:
             worker = self.loop_worker
         if worker is not None:
-            worker.post(Cancellation(self))
+            worker.post(Cancellation(self, half_closed=True))
 
 
 def _take_over(context: Context) -> None:
@@ -303,15 +303,17 @@ def _take_over(context: Context) -> None:
 class Cancellation:
     """Cancels an exchange's tasks, on the thread they belong to."""
 
-    __slots__ = ("_exchange",)
+    __slots__ = ("_exchange", "_half_closed")
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange, *, half_closed: bool = False) -> None:
         self._exchange = exchange
+        self._half_closed = half_closed
 
     def on_loop(self, worker: LoopWorker) -> None:
         """Cancels them, unless they have not begun: then ``ended`` keeps them from it."""
         exchange = self._exchange
-        if exchange.task is not None:
-            exchange.task.cancel()
         for task in list(exchange.inner_tasks or ()):
             task.cancel()
+        # A task that waits for sync members cannot stop those, and their answer may still be fetched.
+        if exchange.task is not None and not (self._half_closed and exchange.held is not None):
+            exchange.task.cancel()

@@ -203,7 +203,7 @@ def test_the_traceback_is_in_the_log_and_in_the_page_only_in_development(
 def test_a_slow_handler_gets_504_and_the_connection_goes_on(
     serve: Callable[..., Service], target: str
 ) -> None:
-    service = serve(SCRIPT, request_timeout_ms=100)
+    service = serve(SCRIPT, request_timeout_ms=250)
     with service.connect() as client:
         answer = client.get(target)
         assert answer.status == 504
@@ -276,7 +276,7 @@ def test_more_than_may_wait_for_a_blocking_worker_is_refused(serve: Callable[...
 def test_a_timed_out_sync_handler_keeps_its_place_until_it_has_ended(
     serve: Callable[..., Service], guard: str
 ) -> None:
-    service = serve(f"{LANE}\n    {guard}", max_in_flight=1, request_timeout_ms=100)
+    service = serve(f"{LANE}\n    {guard}", max_in_flight=1, request_timeout_ms=250)
     with service.connect() as client:
         assert client.get("/wait").status == 504
         assert client.get("/hello").status == 503
@@ -293,8 +293,8 @@ LIMITS = {
     "max_header_bytes": 1_000,
     "max_headers": 5,
     "max_target_bytes": 100,
-    "header_timeout_ms": 100,
-    "body_grace_ms": 100,
+    "header_timeout_ms": 250,
+    "body_grace_ms": 250,
     "min_body_bytes_per_s": 1_000_000,
 }
 REFUSALS = {

@@ -90,7 +90,7 @@ def test_an_idle_connection_is_closed_after_the_keep_alive_timeout(serve: Callab
 
 
 def test_each_request_starts_the_keep_alive_timeout_anew(serve: Callable[..., Service]) -> None:
-    service = serve(SCRIPT, keep_alive_timeout_ms=300)
+    service = serve(SCRIPT, keep_alive_timeout_ms=600)
     with service.connect() as busy, service.connect() as idle:
         idle.get("/hello")
         busy.get("/hello")
@@ -181,11 +181,11 @@ def test_a_request_sent_while_one_is_running_is_answered_after_it(serve: Callabl
 def test_a_pipelined_request_behind_a_timed_out_one_is_served_at_once(
     serve: Callable[..., Service],
 ) -> None:
-    service = serve(SCRIPT, request_timeout_ms=300, keep_alive_timeout_ms=20_000)
+    service = serve(SCRIPT, request_timeout_ms=800, keep_alive_timeout_ms=20_000)
     with service.connect() as client:
         client.send(request("/never") + HELLO)
         assert client.answer().status == 504
-        client.sock.settimeout(0.15)  # much less than another deadline
+        client.sock.settimeout(0.6)  # much less than another deadline
         assert client.answer().status == 200
 
 

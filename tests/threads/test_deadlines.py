@@ -75,7 +75,7 @@ def test_a_head_that_drips_in_is_cut_off(serve: Callable[..., Service], first: b
         received = drip(client, request("/hello", f"X: {'x' * 200}"))
         assert received.startswith(b"HTTP/1.1 408 ")
         assert b"Connection: close" in received
-        assert monotonic() - begun < 2
+        assert monotonic() - begun < 4
 
 
 def test_a_client_that_never_says_anything_is_closed(serve: Callable[..., Service]) -> None:
@@ -99,11 +99,11 @@ def test_a_body_that_drips_in_is_cut_off(serve: Callable[..., Service], head: by
 
 
 def test_a_body_within_the_rate_is_waited_for(serve: Callable[..., Service]) -> None:
-    service = serve(SCRIPT, body_grace_ms=100, min_body_bytes_per_s=50)
+    service = serve(SCRIPT, body_grace_ms=100, min_body_bytes_per_s=5)
     with service.connect() as client, service.connect() as clock:
         client.send(request("/echo", "Content-Length: 60", method="POST"))
         for _ in range(6):
-            client.send(b"0123456789")  # each buys 200 ms
+            client.send(b"0123456789")  # each buys 2 s
             clock.get("/later/80")
         assert client.answer().body == b"0123456789" * 6
 
@@ -114,15 +114,15 @@ def test_the_rate_counts_what_has_come_so_far(serve: Callable[..., Service]) -> 
         begun = monotonic()
         client.send(request("/echo", "Content-Length: 1000", method="POST") + bytes(400))
         assert client.answer().status == 408
-        assert 0.49 < monotonic() - begun < 2
+        assert 0.49 < monotonic() - begun < 5
 
 
 def test_a_late_body_does_not_spend_the_time_of_its_handler(serve: Callable[..., Service]) -> None:
-    service = serve(SCRIPT, request_timeout_ms=200)
+    service = serve(SCRIPT, request_timeout_ms=500)
     with service.connect() as client, service.connect() as clock:
         client.send(request("/echo", "Content-Length: 2", method="POST") + b"a")
         for _ in range(2):
-            clock.get("/later/150")
+            clock.get("/later/300")
         client.send(b"b")
         assert client.answer().body == b"ab"
 
@@ -141,7 +141,7 @@ def test_a_client_that_reads_nothing_is_closed_after_the_write_timeout(
 
 
 def test_a_client_that_reads_slowly_but_steadily_gets_everything(serve: Callable[..., Service]) -> None:
-    service = serve(SCRIPT, write_timeout_ms=300)
+    service = serve(SCRIPT, write_timeout_ms=600)
     with service.connect() as client, service.connect() as clock:
         client.send(request("/big/24000000"))
         received = 0
@@ -150,7 +150,7 @@ def test_a_client_that_reads_slowly_but_steadily_gets_everything(serve: Callable
                 received += len(client.sock.recv(65_536))
                 if received >= 24_000_000:
                     break
-            clock.get("/later/60")
+            clock.get("/later/100")
 
 
 # Room --------------------------------------------------------------------------------------------

@@ -263,3 +263,33 @@ def test_resets_at_every_moment_leave_the_server_whole(serve: Callable[..., Serv
     with service.connect() as client:  # nothing is left that counts as in flight for good
         answers = [client.get(path).status for path in ["/hello", "/sync"] * 20]
         assert answers == [200] * 40
+
+
+def test_a_sync_handler_behind_an_async_guard_answers_a_client_that_has_half_closed(
+    serve: Callable[..., Service],
+) -> None:
+    service = serve(
+        """
+        import threading
+        from siphon import http
+
+        entered = threading.Event()
+        gate = threading.Event()
+
+        @http.middleware
+        async def guard(req):
+            return None
+
+        @http.route("/")
+        def handler(req):
+            entered.set()
+            while not req.is_disconnected():
+                gate.wait(0.01)
+            return http.Response(body="all the same")
+        """
+    )
+    with service.connect() as client:
+        client.send(request("/"))
+        assert service.module.entered.wait(10)
+        client.half_close()
+        assert client.answer().body == b"all the same"

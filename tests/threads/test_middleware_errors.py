@@ -255,7 +255,7 @@ NEVER = "entered.set()\nawait asyncio.Event().wait()"
 
 def test_call_next_raises_request_cancelled_on_a_504(serve: Callable[..., Service]) -> None:
     service = serve(
-        PREAMBLE + middleware("sync", CANCELLED) + handler("async", NEVER), request_timeout_ms=150
+        PREAMBLE + middleware("sync", CANCELLED) + handler("async", NEVER), request_timeout_ms=250
     )
     with service.connect() as client:
         assert client.get("/").status == 504
@@ -288,7 +288,7 @@ except asyncio.CancelledError:
     ended.set()
     raise
 """
-    service = serve(PREAMBLE + middleware("async", body) + handler("async", NEVER), request_timeout_ms=150)
+    service = serve(PREAMBLE + middleware("async", body) + handler("async", NEVER), request_timeout_ms=250)
     with service.connect() as client:
         assert client.get("/").status == 504
         assert service.module.ended.wait(5)
@@ -305,7 +305,7 @@ def sync(req):
 """
         + middleware("sync", "return call_next(req)")
         + handler("async", NEVER),
-        request_timeout_ms=150,
+        request_timeout_ms=250,
         blocking_min=1,
         blocking_max=1,
     )
@@ -318,7 +318,7 @@ def sync(req):
 def test_a_late_response_after_a_504_is_dropped(serve: Callable[..., Service]) -> None:
     service = serve(
         PREAMBLE + handler("sync", "assert gate.wait(20)\nended.set()\nreturn http.Response(body='late')"),
-        request_timeout_ms=150,
+        request_timeout_ms=250,
     )
     with service.connect() as client:
         assert client.get("/").status == 504
@@ -334,7 +334,7 @@ def test_a_request_answered_while_it_was_queued_is_never_run(serve: Callable[...
         + handler(
             "sync", "seen.append(req.query)\nentered.set()\nassert gate.wait(20)\nreturn http.Response()"
         ),
-        request_timeout_ms=200,
+        request_timeout_ms=300,
         blocking_min=1,
         blocking_max=1,
     )

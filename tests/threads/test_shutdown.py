@@ -162,7 +162,7 @@ def test_a_large_answer_is_sent_to_its_end(serve: Callable[..., Service], stoppi
 
 
 def test_an_error_during_the_drain_says_close_too(serve: Callable[..., Service], stopping: Stopping) -> None:
-    service = serve(SCRIPT, request_timeout_ms=200)
+    service = serve(SCRIPT, request_timeout_ms=500)
     with service.connect() as client:
         client.send(request("/never"))
         assert service.module.entered.acquire(timeout=5)
