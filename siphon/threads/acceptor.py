@@ -227,6 +227,8 @@ class Acceptor(threading.Thread):
         response = plain(error.status, f"{error.reason}\n")
         data, _ = self._encoder.encode(response, "", 1, False, connection.listener.server_header)
         connection.requests += 1
+        if self._lanes.access_log:
+            connection.log_refusal(response)
         if connection.answer(None, data, False) == OWNER_NEEDED:
             self._attend(connection)
 
@@ -234,7 +236,9 @@ class Acceptor(threading.Thread):
         """Claims and answers an exchange; False where a worker was first."""
         connection = exchange.connection
         head = exchange.head
-        keep_alive = head.keep_alive and not self.draining
+        # Before the answer is out: what is still queued must not begin once it has been answered.
+        exchange.end()
+        keep_alive = connection.may_keep(head)
         data, keep_alive = self._encoder.encode(
             response, head.method, head.minor_version, keep_alive, connection.listener.server_header
         )
@@ -336,12 +340,8 @@ class Acceptor(threading.Thread):
         self._watch(connection)
         if exchange is not None:
             exchange.disconnected = True
-            if self._cancels(exchange):
+            if exchange.follows_client:
                 exchange.interrupt()
-
-    def _cancels(self, exchange: Exchange) -> bool:
-        own = exchange.chain.cancel_on_disconnect
-        return exchange.connection.listener.settings.cancel_on_disconnect if own is None else own
 
     def close_connection(self, connection: Connection) -> None:
         """Closes it, and ends the exchange it has, if any. This thread alone."""
@@ -352,7 +352,7 @@ class Acceptor(threading.Thread):
         connection.listener.leave()
         if exchange is not None:
             exchange.disconnected = True
-            if self._aborting or self._cancels(exchange):
+            if self._aborting or exchange.follows_client:
                 exchange.cancel()
 
     def _look_at_deadline(self, connection: Connection) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import socket
 import threading
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING, Final
 
+from siphon.journal import Access, journal
 from siphon.threads.listener import LINGER_S
 from siphon.wire.incoming import Incoming
 from siphon.wire.proxied import ProxiedIncoming
@@ -23,9 +24,11 @@ from siphon.wire.states import (
 )
 
 if TYPE_CHECKING:
+    from siphon.messages import Response
     from siphon.threads.acceptor import Acceptor
     from siphon.threads.exchange import Exchange
     from siphon.threads.listener import Listener
+    from siphon.wire.head import RequestHead
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -103,6 +106,19 @@ class Connection:
         self.slot = -1
         # When the acceptor must act, in monotonic seconds; what it does then depends on the state.
         self.deadline = now + listener.header_timeout_s
+
+    def may_keep(self, head: RequestHead) -> bool:
+        """Whether the connection may go on after this request, as far as request and server are concerned."""
+        return (
+            head.keep_alive
+            and self.requests < self.listener.keep_alive_requests
+            and not self.acceptor.draining
+        )
+
+    def log_refusal(self, response: Response) -> None:
+        """Puts what was no valid request into the access log; nothing of it is repeated there."""
+        size = len(response.body)
+        journal.put(Access(time(), self.peer, "-", "-", 1, response.status, size, 0.0))
 
     def answer(self, exchange: Exchange | None, data: bytes, keep_alive: bool) -> int:
         """Claims ``exchange`` and sends ``data`` as its answer: LATE, SENT or OWNER_NEEDED.

@@ -222,11 +222,7 @@ class Exchange(Call):
         connection = self.connection
         head = self.head
         listener = connection.listener
-        keep_alive = (
-            head.keep_alive
-            and connection.requests < listener.keep_alive_requests
-            and not connection.acceptor.draining
-        )
+        keep_alive = connection.may_keep(head)
         try:
             data, keep_alive = encoder.encode(
                 response, head.method, head.minor_version, keep_alive, listener.server_header
@@ -270,6 +266,17 @@ class Exchange(Call):
         self.answer(self.failure(error, request, dev=self.lanes.dev), encoder)
 
     # Ends --------------------------------------------------------------------------------------
+
+    @property
+    def follows_client(self) -> bool:
+        """Whether it ends when its client goes away: what the route says, else the listener."""
+        own = self.chain.cancel_on_disconnect
+        return self.connection.listener.settings.cancel_on_disconnect if own is None else own
+
+    def end(self) -> None:
+        """Keeps what has not begun from beginning: the exchange is about to be answered. Any thread."""
+        with self.connection.lock:
+            self.ended = True
 
     def cancel(self) -> None:
         """Ends the work: it has been answered or will never be. What has not begun is not run.

@@ -285,17 +285,6 @@ def test_newcomers_are_turned_away_while_the_drain_goes_on(
     assert stop.join()
 
 
-def test_a_client_that_has_never_said_anything_does_not_hold_the_stop_up_for_long(
-    serve: Callable[..., Service],
-) -> None:
-    service = serve(SCRIPT, header_timeout_ms=20_000, keep_alive_timeout_ms=100)
-    with service.connect() as silent:
-        begun = monotonic()
-        assert service.stop()
-        assert monotonic() - begun < 5
-        assert silent.read_to_end() == b""
-
-
 def test_the_stop_is_quick_where_nobody_is_there(serve: Callable[..., Service]) -> None:
     service = serve(SCRIPT, acceptors=2)
     with service.connect() as idle:
