@@ -19,8 +19,9 @@ check: $(VENV)/ready  ## lint, format and types; changes nothing
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-stress: $(VENV)/ready ## the long stress tests (about 10 minutes)
-	SIPHON_STRESS=full $(BIN)/python -m pytest -n 1 -m stress $(TESTS)
+stress: $(VENV)/ready ## the stress tests at full size, then the mutants that they must catch
+	SIPHON_STRESS=full $(BIN)/python -m pytest -n 0 -m stress tests/stress
+	$(BIN)/python -m tests.stress.mutants
 
 bench: $(VENV)/ready  ## figures against other servers, on an optimised interpreter
 	@scripts/bench.sh $(SCENARIO)

@@ -97,7 +97,7 @@ MUTANTS: Final = (
         "connection.py",
         "            if self.input_waits or self.end_of_input or self.acceptor.draining:\n",
         "            if self.input_waits or self.end_of_input:\n",
-        "test_claims.py",
+        "test_stopping.py",
     ),
     Mutant(
         "read: input is kept without the lock",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import threading
-from functools import partial
 from queue import SimpleQueue
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -13,8 +12,9 @@ import pytest
 
 from siphon.threads.connection import LATE
 from siphon.threads.wheel import TICK_S
-from tests.stress.leaks import open_descriptors, wait_until
-from tests.stress.load import Aim, Background, Load, Peer, Received, get
+from tests.stress.contested import KIND_NAMES, KINDS, PLAIN
+from tests.stress.leaks import wait_until
+from tests.stress.load import Aim, Load, Peer, Received, get
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,108 +24,6 @@ if TYPE_CHECKING:
     from tests.service import Service
 
 pytestmark = pytest.mark.stress
-
-# {moment} is monotonic seconds: client and handlers run in one process, hence on one clock.
-SCRIPT = """
-    import asyncio
-    import math
-    import threading
-    from time import monotonic
-    from siphon import http
-
-    TIMEOUT_S = 0.1
-    TICK_S = 0.1
-    never = threading.Event()
-    ran = []
-
-    class Aim:
-        offset_s = 0.0
-
-    aim = Aim()
-
-    def moment_of_the_504():
-        return math.ceil((monotonic() + TIMEOUT_S) / TICK_S) * TICK_S + aim.offset_s
-
-    def wait(moment):
-        never.wait(max(0.0, moment - monotonic()))
-
-    async def sleep(moment):
-        await asyncio.sleep(max(0.0, moment - monotonic()))
-
-    def own(req):
-        return http.Response(body=req.path_params["token"])
-
-    @http.middleware
-    def holding(req, call_next):
-        return call_next(req)
-
-    @http.route("/mark/{token}")
-    async def mark(req):
-        return own(req)
-
-    # Collide with the 504 -----------------------------------------------------------------
-
-    @http.route("/timed/async/{token}")
-    async def timed_async(req):
-        await sleep(moment_of_the_504())
-        return own(req)
-
-    @http.route("/timed/sync/{token}")
-    def timed_sync(req):
-        wait(moment_of_the_504())
-        return own(req)
-
-    @http.route("/timed/stubborn/{token}")
-    async def timed_stubborn(req):
-        try:
-            await sleep(moment_of_the_504())
-        except asyncio.CancelledError:
-            pass
-        return own(req)
-
-    # Collide with what the client or the test does at a moment -----------------------------
-
-    @http.route("/at/async/{moment}/{token}")
-    async def at_async(req):
-        await sleep(float(req.path_params["moment"]))
-        return own(req)
-
-    @http.route("/at/sync/{moment}/{token}")
-    def at_sync(req):
-        wait(float(req.path_params["moment"]))
-        return own(req)
-
-    # Never begun --------------------------------------------------------------------------
-
-    @http.route("/hog/async")
-    async def hog_async(req):
-        never.wait(0.45)
-        return http.Response()
-
-    @http.route("/hog/sync")
-    def hog_sync(req):
-        never.wait(0.45)
-        return http.Response()
-
-    @http.route("/run/async/{token}")
-    async def run_async(req):
-        ran.append(req.path_params["token"])
-        return own(req)
-
-    @http.route("/run/sync/{token}")
-    def run_sync(req):
-        ran.append(req.path_params["token"])
-        return own(req)
-"""
-HOLDING = """
-    @http.middleware
-    def holding(req, call_next):
-        return call_next(req)
-"""
-PLAIN = SCRIPT.replace(HOLDING, "")
-KINDS = [(PLAIN, "async"), (PLAIN, "sync"), (SCRIPT, "async"), (SCRIPT, "sync")]
-KIND_NAMES = ["async", "sync", "held-async", "held-sync"]
-assert PLAIN != SCRIPT
 
 
 class Contender(Peer):
@@ -347,72 +245,3 @@ def test_a_handler_that_ends_with_its_clients_reset_leaves_nothing_behind(
     if full:
         assert aim.early
         assert aim.late
-
-
-class Waiting(Peer):
-    """Waits for one answer that is due at a moment when the server stops."""
-
-    def __init__(self, load: Load, kind: str, moment: float, token: str) -> None:
-        self._target = f"/at/{kind}/{moment!r}/{token}"
-        self._token = token
-        self.answers = 0
-        super().__init__(load)
-
-    def begin(self) -> None:
-        self.send(get(self._target))
-
-    def on_answer(self, answer: Received) -> None:
-        assert answer == Received(200, self._token.encode())
-        self.answers += 1
-
-    def on_end(self, error: OSError | None) -> None:
-        assert not self.reader.in_the_middle
-        assert self.answers <= 1
-
-
-def _open_are(descriptors: int) -> bool:
-    return open_descriptors() == descriptors
-
-
-@pytest.mark.parametrize("phase", ["drain begins", "drain timeout"])
-@pytest.mark.parametrize("source", [PLAIN, SCRIPT], ids=["plain", "held"])
-def test_a_handler_that_ends_with_the_stop_gives_one_answer_or_none(
-    storm: Callable[..., Service], note: Callable[..., None], full: bool, source: str, phase: str
-) -> None:
-    """At the begin of the drain nobody may go without an answer; at its timeout some do."""
-    aborted = phase == "drain timeout"
-    clients, rounds = (50, 40) if full else (50, 6)
-    aim = Aim(300e-6)
-    answered = 0
-    for _ in range(rounds):
-        descriptors = open_descriptors()
-        service = storm(
-            source,
-            blocking_max=clients,
-            shutdown_timeout_ms=100 if aborted else 20_000,
-            keep_alive_timeout_ms=60_000,
-        )
-        stop_at = monotonic() + 0.15
-        due = stop_at + (0.1 + aim.offset_s if aborted else 0.0)
-        load = Load(("127.0.0.1", service.port))
-        peers = [
-            Waiting(load, ("async", "sync")[number % 2], due + (number - clients / 2) * 20e-6, f"t{number}")
-            for number in range(clients)
-        ]
-        background = Background(load)
-        threading.Event().wait(max(0.0, stop_at - monotonic()))
-        server = service.server
-        assert service.stop()
-        took_s = monotonic() - stop_at
-        background.join()
-        assert wait_until(partial(_open_are, descriptors))
-        assert server._lanes.in_flight() == 0
-        got = sum(peer.answers for peer in peers)
-        answered += got
-        aim.was(early=got > clients // 2)
-        if not aborted:
-            assert got == clients
-            assert took_s < 5, "a connection was left idle at the drain"
-    note(collisions=clients * rounds, answered=answered, cut_off=clients * rounds - answered)
-    if full and aborted:
-        assert 0 < answered < clients * rounds
