@@ -221,7 +221,7 @@ class Call:
             except BaseException as error:
                 self._blame_for(error, member)
                 raise
-            if not isinstance(result, Response) and inspect.isawaitable(result):
+            if result is not None and not isinstance(result, Response) and inspect.isawaitable(result):
                 return Paused(index, result)
             response = member.accept(result)
             if response is not None:

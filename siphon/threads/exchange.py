@@ -181,7 +181,7 @@ class Exchange(Call):
             self.answer(outcome, worker.encoder)
         else:
             self.paused = (outcome, request)
-            if not self.lanes.move_to_loop(self):
+            if not self.lanes.move_to_loop(self, worker.finished):
                 outcome.discard()
 
     def hold(self, paused: Paused, request: Request) -> Response:

@@ -70,13 +70,17 @@ class Lanes:
             if begin >= len(exchanges):
                 return
 
-    def move_to_loop(self, exchange: Exchange) -> bool:
-        """Hands an exchange from its blocking worker to a loop; False where it has ended meanwhile."""
+    def move_to_loop(self, exchange: Exchange, turn: int) -> bool:
+        """Hands an exchange from its blocking worker to a loop; False where it has ended meanwhile.
+
+        ``turn``: the worker's own count. Workers deal their exchanges out in turn: to ask every loop for
+        its load each time would have them all read what the loops keep writing.
+        """
         with exchange.connection.lock:
             if exchange.ended:
                 return False
             if exchange.loop_worker is None:
-                exchange.loop_worker = self.least_loaded()
+                exchange.loop_worker = self.loops[turn % len(self.loops)]
             worker = exchange.loop_worker
         worker.submit([exchange])
         return True
