@@ -260,7 +260,8 @@ class Exchange(Call):
 
     def _fail(self, error: BaseException, request: Request, encoder: Encoder) -> None:
         if isinstance(error, asyncio.CancelledError | RequestCancelled) and (self.ended or self.disconnected):
-            if self.connection.abandon(self) == OWNER_NEEDED:
+            # Where it has ended, whoever ended it answers or has closed; else nobody will.
+            if not self.ended and self.connection.abandon(self) == OWNER_NEEDED:
                 self.connection.acceptor.kick(self.connection)
             return
         self.answer(self.failure(error, request, dev=self.lanes.dev), encoder)

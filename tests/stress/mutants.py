@@ -36,6 +36,13 @@ class Mutant(NamedTuple):
 
 MUTANTS: Final = (
     Mutant(
+        "fail: abandons what the acceptor is about to answer",
+        "exchange.py",
+        "            if not self.ended and self.connection.abandon(self) == OWNER_NEEDED:\n",
+        "            if self.connection.abandon(self) == OWNER_NEEDED:\n",
+        "test_held.py",
+    ),
+    Mutant(
         "answer: whose exchange it is goes unasked",
         "connection.py",
         "            if self.exchange is not exchange or self.state == CLOSED:\n",
