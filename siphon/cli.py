@@ -40,6 +40,14 @@ _INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code. Raises SystemExit for wrong usage. Main thread only."""
+    code = _main(arguments)
+    if not journal.close():
+        # Whoever reads the log has stopped reading: the interpreter is not to wait for it.
+        os._exit(code)
+    return code
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     command = given.pop(0) if given and given[0] in COMMANDS else "serve"
     options = parser(command, f"siphon {__version__} on {describe()}").parse_args(given)

@@ -61,6 +61,8 @@ class Journal:
         self._dropped = 0
         self._writing = False
         self._writer: threading.Thread | None = None
+        # A writer that is to end once nothing is queued.
+        self._closing: threading.Thread | None = None
         self._level = LEVELS["info"]
         self._format: LogFormat = "text"
 
@@ -94,13 +96,32 @@ class Journal:
         with self._lock:
             return self._idle.wait_for(lambda: not self._queue and not self._writing, timeout_s)
 
+    def close(self, timeout_s: float = 1.0) -> bool:
+        """Writes what is queued and ends the writer; False where its descriptor takes no more.
+
+        The interpreter must not end around a thread that still runs: with the GIL on, 3.13 may crash.
+        A line that comes later starts a new writer.
+        """
+        self.flush(timeout_s)
+        with self._lock:
+            writer, self._writer = self._writer, None
+            self._closing = writer
+            self._more.notify_all()
+        if writer is None:
+            return True
+        writer.join(timeout_s)
+        return not writer.is_alive()
+
     def _write(self) -> None:
+        me = threading.current_thread()
         while True:
             with self._lock:
                 self._writing = bool(self._queue)
                 if not self._writing:
                     self._idle.notify_all()
                 while not self._queue:
+                    if self._closing is me:
+                        return
                     self._more.wait()
                 self._writing = True
                 entries, self._queue = self._queue, []

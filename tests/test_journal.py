@@ -17,6 +17,7 @@ from siphon.journal import QUEUE_MAX, Access, Journal, journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 class Pipe:
@@ -281,3 +282,21 @@ def test_many_threads_may_log_at_once(pipe: Pipe) -> None:
     rows = [line.split()[-2:] for line in b"".join(received).decode().splitlines()]
     for name in range(4):
         assert [int(number) for who, number in rows if who == str(name)] == list(range(300))
+
+
+def test_a_closed_journal_has_written_all_and_has_no_thread_left(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("wb") as file:
+        journal = Journal(file.fileno())
+        for number in range(100):
+            journal.log("info", f"line {number}")
+        before = {thread.ident for thread in threading.enumerate() if thread.name == "siphon-log"}
+        assert journal.close()
+        after = {thread.ident for thread in threading.enumerate() if thread.name == "siphon-log"}
+        assert len(before - after) == 1
+        journal.log("info", "one more")
+        assert journal.close()
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert [line.rpartition("info    ")[2] for line in lines] == [
+        *(f"line {n}" for n in range(100)),
+        "one more",
+    ]
