@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,7 @@ class StartError(SiphonError):
     """Something outside the script keeps the server from starting, such as a taken port: exit code 3."""
 
 
-class ProtocolError(SiphonError):
+class RequestRefused(SiphonError):
     """The client broke a rule of HTTP: answered with ``status``, then the connection is closed."""
 
     def __init__(self, status: int, reason: str) -> None:
@@ -66,11 +67,55 @@ class IllegalMove(InternalError):
     """A connection was asked for a move that its state does not have."""
 
 
-class HTTPStatusError(SiphonError):
+class ClientError(SiphonError):
+    """The base of what an outbound call of ``http.Client`` can end in.
+
+    ``method`` and ``url`` are the call's, the URL without user and password; None where a response
+    was not a client's. What caused it is in ``__cause__`` and in the message.
+    """
+
+    def __init__(self, message: str, *, method: str | None = None, url: str | None = None) -> None:
+        super().__init__(message if method is None else f"{method} {url}: {message}")
+        self.method = method
+        self.url = url
+
+
+class ConnectError(ClientError):
+    """No connection: the name has no address, nobody listens there, or the proxy refuses."""
+
+
+class TimeoutError(ClientError, builtins.TimeoutError):  # noqa: A001 - http.TimeoutError, and caught as both
+    """``timeout_ms`` has passed; the message says what the call was at."""
+
+
+class PoolTimeout(TimeoutError):
+    """``timeout_ms`` passed before one of the pool's connections was free."""
+
+
+class TLSError(ClientError):
+    """The handshake failed: a certificate not trusted, expired or of another host, or no TLS at all."""
+
+
+class ProtocolError(ClientError):
+    """The upstream broke a rule of HTTP, closed too early, or sent more than ``max_response_bytes``.
+
+    ``broke_off``: the connection ended before the answer did, so that another try may fare better.
+    """
+
+    def __init__(
+        self, message: str, *, method: str | None = None, url: str | None = None, broke_off: bool = False
+    ) -> None:
+        super().__init__(message, method=method, url=url)
+        self.broke_off = broke_off
+
+
+class HTTPStatusError(ClientError):
     """Raised by ``Response.raise_for_status()`` on a 4xx or 5xx; ``response`` is the response."""
 
-    def __init__(self, message: str, *, response: Response) -> None:
-        super().__init__(message)
+    def __init__(
+        self, message: str, *, response: Response, method: str | None = None, url: str | None = None
+    ) -> None:
+        super().__init__(message, method=method, url=url)
         self.response = response
 
 

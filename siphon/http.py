@@ -3,18 +3,35 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from siphon.errors import HTTPStatusError, RequestCancelled
+from siphon.client.client import Client
+from siphon.errors import (
+    ClientError,
+    ConnectError,
+    HTTPStatusError,
+    PoolTimeout,
+    ProtocolError,
+    RequestCancelled,
+    TimeoutError,  # noqa: A004 - scripts write http.TimeoutError
+    TLSError,
+)
 from siphon.messages import Request, Response
 from siphon.script.registry import Names, current_or_raise
 
 __all__ = [
     "CallNext",
+    "Client",
+    "ClientError",
+    "ConnectError",
     "HTTPStatusError",
     "HttpStatusError",
+    "PoolTimeout",
+    "ProtocolError",
     "Request",
     "RequestCancelled",
     "Response",
     "SyncCallNext",
+    "TLSError",
+    "TimeoutError",
     "middleware",
     "on_loop_shutdown",
     "on_loop_startup",

@@ -191,6 +191,10 @@ class Response:
         else:
             raise TypeError(f"body is bytes, str or None, not {type(body).__name__}")
 
+    def header(self, name: str) -> str | None:
+        """One field by its name in any case, repeated values joined; None where it is not set."""
+        return self.headers.get(name)
+
     def parts(self) -> tuple[int, list[tuple[str, str]] | None, bytes]:
         """Status, fields in order (None where there are none) and body, as they will be sent."""
         headers = self._headers

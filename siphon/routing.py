@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from siphon.errors import ProtocolError, ScriptError
+from siphon.errors import RequestRefused, ScriptError
 from siphon.script.pattern import Kind, parse_pattern
 from siphon.script.place import name_of
 from siphon.script.registry import ANY_METHOD, Route
@@ -129,7 +129,7 @@ class Router[T]:
                 method CONNECT, anything.
 
         Raises:
-            ProtocolError: 400: an escape in the path is malformed or no UTF-8, or the target has
+            RequestRefused: 400: an escape in the path is malformed or no UTF-8, or the target has
                 another form.
         """
         path = target[: target.index("?")] if "?" in target else target
@@ -188,7 +188,7 @@ class Router[T]:
         if not path.startswith("/"):
             if path == "*" and method == "OPTIONS":
                 return self._asterisk
-            raise ProtocolError(400, "the target is neither a path nor, with OPTIONS, an asterisk")
+            raise RequestRefused(400, "the target is neither a path nor, with OPTIONS, an asterisk")
         segments = path[1:].split("/")
         if "%" in path:
             segments = [_decoded(segment) if "%" in segment else segment for segment in segments]
@@ -285,8 +285,8 @@ def _allow(methods: Iterable[str]) -> str:
 
 def _decoded(segment: str) -> str:
     if _MALFORMED_ESCAPE.search(segment) is not None:
-        raise ProtocolError(400, "malformed percent-escape in the path")
+        raise RequestRefused(400, "malformed percent-escape in the path")
     try:
         return unquote_to_bytes(segment).decode()
     except UnicodeDecodeError:
-        raise ProtocolError(400, "percent-escape in the path that is no UTF-8") from None
+        raise RequestRefused(400, "percent-escape in the path that is no UTF-8") from None

@@ -21,11 +21,12 @@ FUNCTION_LINES_MAX = 50
 # A module may import from its own layer and from those below it. What a script imports stands on the
 # registry and on messages; siphon itself imports none of it.
 LAYERS = (
-    ("errors", "version"),
+    ("errors", "version", "url"),
     ("config",),
     ("journal", "forwarded"),
     ("messages",),
     ("script",),
+    ("client",),
     ("http", "log"),
     ("routing",),
     ("dispatch",),

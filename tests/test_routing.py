@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siphon.errors import ProtocolError, ScriptError
+from siphon.errors import RequestRefused, ScriptError
 from siphon.routing import Endpoint, Found, MethodNotAllowed, NotFound, Options, Router, routes_on
 from siphon.script.registry import Place, Route
 
@@ -129,14 +129,14 @@ def test_no_route_is_not_found_without_parameters() -> None:
     ["/users/%", "/users/%2", "/users/%zz", "/users/%2g", "/%%41", "/none/%f", "/users/%\uff11\uff11"],
 )
 def test_a_malformed_escape_is_refused(target: str) -> None:
-    with pytest.raises(ProtocolError, match="malformed percent-escape") as caught:
+    with pytest.raises(RequestRefused, match="malformed percent-escape") as caught:
         router(route("/users/{id}")).match("GET", target)
     assert caught.value.status == 400
 
 
 @pytest.mark.parametrize("target", ["/users/%ff", "/users/%C3", "/users/%c0%af", "/%ed%a0%80", "/%c3/%a9"])
 def test_an_escape_that_is_no_utf8_is_refused(target: str) -> None:
-    with pytest.raises(ProtocolError, match="no UTF-8") as caught:
+    with pytest.raises(RequestRefused, match="no UTF-8") as caught:
         router(route("/users/{id}")).match("GET", target)
     assert caught.value.status == 400
 
@@ -147,7 +147,7 @@ def test_an_escape_in_the_query_is_left_alone() -> None:
 
 @pytest.mark.parametrize("target", ["", "a", "?a", "http://example.com/", "example.com:80"])
 def test_a_target_in_another_form_is_refused(target: str) -> None:
-    with pytest.raises(ProtocolError) as caught:
+    with pytest.raises(RequestRefused) as caught:
         router(route("/")).match("GET", target)
     assert caught.value.status == 400
 
@@ -219,7 +219,7 @@ def test_a_method_reaches_its_own_route(method: str, target: str, pattern: str, 
 def test_options_of_the_server_names_the_methods_of_all_routes() -> None:
     allow = "DELETE, GET, HEAD, OPTIONS, POST, PUT"
     assert METHODS.match("OPTIONS", "*") == (Options(allow), None)
-    with pytest.raises(ProtocolError):
+    with pytest.raises(RequestRefused):
         METHODS.match("GET", "*")
 
 

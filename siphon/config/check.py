@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from siphon.config.address import Address, parse_address
 from siphon.config.report import shown
+from siphon.url import parse_url
 
 type Network = IPv4Network | IPv6Network
 
@@ -132,6 +133,40 @@ class NetworkText:
 
 
 @dataclass(frozen=True, slots=True)
+class FileText:
+    """The path of a file that can be read; where ``or_flag``, true or false as well."""
+
+    or_flag: bool = False
+
+    @property
+    def wants(self) -> str:
+        """What is accepted, to follow "must be"."""
+        return "the path of a file" + (", or true or false" if self.or_flag else "")
+
+    def parse(self, value: object) -> str | bool:
+        """Raises ValueError for anything else; whether the file is there is checked in its folder."""
+        if isinstance(value, bool) and self.or_flag:
+            return value
+        if isinstance(value, str) and value.strip() and "\0" not in value:
+            return value
+        raise ValueError(mismatch(self, value))
+
+
+@dataclass(frozen=True, slots=True)
+class UrlText:
+    """The URL that a client's paths are joined onto."""
+
+    wants: str = 'a URL such as "https://api.example.com/v1"'
+
+    def parse(self, value: object) -> str:
+        """Raises ValueError for anything that is no http or https URL."""
+        if not isinstance(value, str):
+            raise ValueError(mismatch(self, value))
+        parse_url(value)
+        return value
+
+
+@dataclass(frozen=True, slots=True)
 class Section:
     """A mapping whose keys are the fields of ``of``; left empty, it sets nothing."""
 
@@ -152,7 +187,15 @@ class ListOf:
         return "a list with at least one entry" if self.at_least else "a list"
 
 
-type Check = ScalarCheck | Section | ListOf
+@dataclass(frozen=True, slots=True)
+class MapOf:
+    """A mapping from names that the operator chooses to sections."""
+
+    entry: Section
+    wants: str = "a mapping of names to settings"
+
+
+type Check = ScalarCheck | Section | ListOf | MapOf
 
 
 def mismatch(check: Check, value: object) -> str:

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from difflib import get_close_matches
+from types import MappingProxyType
 from typing import Any
 
-from siphon.config.check import Check, ListOf, ScalarCheck, Section, mismatch, settings_of
+from siphon.config.check import Check, ListOf, MapOf, ScalarCheck, Section, mismatch, settings_of
 from siphon.config.document import Broken, Entry, Items, Node, Plain, Scalar, Table
 from siphon.config.report import Place, Report, joined
 
@@ -69,6 +70,8 @@ def _read(check: Check, node: Node, path: str, report: Report) -> Given:
         return Given(node.place, draft, sound=_is_section(node))
     if isinstance(check, ListOf):
         return _read_list(check, node, path, report)
+    if isinstance(check, MapOf):
+        return _read_map(check, node, path, report)
     try:
         return Given(node.place, _read_scalar(check, node))
     except ValueError as refusal:
@@ -92,6 +95,21 @@ def _read_list(check: ListOf, node: Node, path: str, report: Report) -> Given:
     ]
     sound = tuple(entry.value for entry in entries if entry.sound)
     return Given(node.place, sound, sound=len(sound) == len(entries))
+
+
+def _read_map(check: MapOf, node: Node, path: str, report: Report) -> Given:
+    """The entries by name; what is wrong with one is reported in its section."""
+    if not _is_section(node):
+        report.add(node.place, path, _wrong_kind(check, node))
+        return Given(node.place, {}, sound=False)
+    entries = node.entries if isinstance(node, Table) else ()
+    return Given(
+        node.place,
+        {
+            entry.key: read_section(check.entry.of, entry.node, joined(path, entry.key), report)
+            for entry in entries
+        },
+    )
 
 
 def _is_section(node: Node) -> bool:
@@ -118,5 +136,7 @@ def _built(value: object) -> object:
             return value.build()
         case tuple():
             return tuple(_built(entry) for entry in value)
+        case dict():
+            return MappingProxyType({name: _built(entry) for name, entry in value.items()})
         case _:
             return value

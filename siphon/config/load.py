@@ -7,11 +7,11 @@ from typing import Any
 
 from siphon.config import document, source
 from siphon.config.address import Address, TcpAddress, parse_address
-from siphon.config.check import Check, Flag, Section, Whole, settings_of
+from siphon.config.check import Check, FileText, Flag, Section, Whole, settings_of
 from siphon.config.document import Plain
 from siphon.config.draft import Draft, Given, read_section
 from siphon.config.report import Place, Report, joined, shown
-from siphon.config.settings import ListenerSettings, Settings, ThreadSettings
+from siphon.config.settings import ClientSettings, ListenerSettings, Settings, ThreadSettings
 
 _WORDS = {
     "1": True,
@@ -54,6 +54,7 @@ def load(script: Path, *, config: Path | None, environ: Mapping[str, str], overr
     threads = next(section for section in sections if section.of is ThreadSettings)
     _check_servers(servers, report)
     _check_threads(threads, report)
+    _check_clients(draft, report)
     report.raise_if_any()
     _complete_threads(threads)
     if servers:
@@ -175,6 +176,32 @@ def _check_threads(threads: Draft[ThreadSettings], report: Report) -> None:
     if low is not None and low.sound and high.sound and low.value > high.value:
         problem = f"must be at most blocking_max, which is {high.value} ({high.place}), not {low.value}"
         report.add(low.place, joined(threads.path, "blocking_min"), problem)
+
+
+def _check_clients(draft: Draft[Settings], report: Report) -> None:
+    """Files are there and can be read, from the folder of ``http.yaml`` on; a key has its certificate."""
+    given = draft.given.get("clients")
+    clients: Mapping[str, Draft[ClientSettings]] = {} if given is None else given.value
+    for client in clients.values():
+        _find_files(client, Path(draft.place.source).parent, report)
+        key = client.given.get("key")
+        if key is not None and "cert" not in client.given:
+            report.add(key.place, joined(client.path, "key"), "belongs to a certificate: give cert as well")
+
+
+def _find_files(section: Draft[Any], folder: Path, report: Report) -> None:
+    for name, setting in settings_of(section.of).items():
+        given = section.given.get(name)
+        if not isinstance(setting.check, FileText) or given is None or not isinstance(given.value, str):
+            continue
+        path = folder / given.value
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            report.add(
+                given.place, joined(section.path, name), f"cannot read {shown(str(path))}: {error.strerror}"
+            )
+        section.given[name] = Given(given.place, str(path))
 
 
 def _complete_threads(threads: Draft[ThreadSettings]) -> None:

@@ -1,18 +1,23 @@
 """What can be set: frozen dataclasses, each field with its default, its check and its documentation."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal, get_args
 
 from siphon.config.address import Address, TcpAddress, UnixAddress
 from siphon.config.check import (
     AddressText,
     Choice,
+    FileText,
     Flag,
     ListOf,
+    MapOf,
     Network,
     NetworkText,
     Section,
     Text,
+    UrlText,
     Whole,
     computed_setting,
     setting,
@@ -21,6 +26,7 @@ from siphon.config.cpus import usable_cpus
 
 __all__ = [
     "Address",
+    "ClientSettings",
     "ListenerSettings",
     "LogFormat",
     "LogLevel",
@@ -118,7 +124,50 @@ class ThreadSettings:
         _PER_LISTENER,
         "Requests that may wait for a sync handler's thread, by default 4 x blocking_max; past it 503.",
     )
+    client_max: int = setting(
+        64, _THREADS, "The most threads for the connections of http.Client, over all clients."
+    )
     max_in_flight: int = setting(4_096, _PER_LISTENER, "Requests in work at once; past it 503.")
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """One entry of ``clients``, or an inline ``http.Client``: those with equal ones share connections."""
+
+    base_url: str | None = setting(
+        None, UrlText(), "What the client's paths are joined onto; without it calls take whole URLs."
+    )
+    timeout_ms: int = setting(
+        30_000, _MILLISECONDS, "Time for a whole call, from the wait for a connection to the last byte."
+    )
+    pool_size: int = setting(8, Whole(1, 10_000), "The most HTTP/1.1 connections to one host and port.")
+    verify: str | bool = setting(
+        True,
+        FileText(or_flag=True),
+        "A file of CA certificates to trust instead of the system's; false trusts anybody.",
+    )
+    cert: str | None = setting(
+        None,
+        FileText(),
+        "The client's certificate chain in PEM, for mutual TLS; its key as well unless key is given.",
+    )
+    key: str | None = setting(None, FileText(), "The private key of cert.")
+    http2_prior_knowledge: bool = setting(
+        False, Flag(), "Whether http URLs are called in HTTP/2 from the first byte (h2c)."
+    )
+    max_response_bytes: int = setting(
+        67_108_864, Whole(0), "The largest response body in bytes, decoded; past it the call fails."
+    )
+    decode: bool = setting(True, Flag(), "Whether gzip and deflate are asked for and decoded.")
+    follow_redirects: bool = setting(False, Flag(), "Whether a redirect is followed, up to 20 times.")
+    retries: int = setting(
+        0,
+        Whole(0, 100),
+        "How many more times a call is tried that found no connection or, if idempotent, lost it.",
+    )
+    trust_env: bool = setting(
+        True, Flag(), "Whether http_proxy, HTTPS_PROXY, ALL_PROXY and NO_PROXY are honoured."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +195,9 @@ class Settings:
     )
     threads: ThreadSettings = computed_setting(
         ThreadSettings, Section(ThreadSettings), "Threads, and work that waits for them."
+    )
+    clients: Mapping[str, ClientSettings] = setting(
+        MappingProxyType({}), MapOf(Section(ClientSettings)), "What http.Client(name) stands for."
     )
     shutdown_timeout_ms: int = setting(
         30_000, _MILLISECONDS, "Time for requests in work to finish on a stop; then they are cancelled."

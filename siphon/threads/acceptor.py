@@ -7,7 +7,7 @@ import threading
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from siphon.errors import ProtocolError
+from siphon.errors import RequestRefused
 from siphon.journal import journal
 from siphon.messages import Response, plain
 from siphon.threads.admission import Admission
@@ -173,7 +173,7 @@ class Acceptor(threading.Thread):
         """Goes on with the request that is arriving; the connection is the acceptor's."""
         try:
             head = connection.incoming.receive(data)
-        except ProtocolError as error:
+        except RequestRefused as error:
             self._refuse(connection, error)
             return
         if head is not None:
@@ -189,7 +189,7 @@ class Acceptor(threading.Thread):
     def _dispatch(self, connection: Connection, head: RequestHead) -> None:
         try:
             chain, path_params = connection.listener.router.match(head.method, head.target)
-        except ProtocolError as error:
+        except RequestRefused as error:
             self._refuse(connection, error)
             return
         body = connection.incoming.body
@@ -222,7 +222,7 @@ class Acceptor(threading.Thread):
 
     # Answers of the acceptor's own -------------------------------------------------------------
 
-    def _refuse(self, connection: Connection, error: ProtocolError) -> None:
+    def _refuse(self, connection: Connection, error: RequestRefused) -> None:
         """Answers what is no valid request, and reads nothing that follows as one."""
         response = plain(error.status, f"{error.reason}\n")
         data, _ = self._encoder.encode(response, "", 1, False, connection.listener.server_header)
@@ -366,7 +366,7 @@ class Acceptor(threading.Thread):
             if self._reply(exchange, plain(504, "the handler took too long\n")):
                 journal.log("warning", f"504 for {head.method} {head.target}: over request_timeout_ms")
         elif passed and state in _ARRIVING:
-            self._refuse(connection, ProtocolError(408, "the request took too long to arrive"))
+            self._refuse(connection, RequestRefused(408, "the request took too long to arrive"))
         elif passed and state != RUNNING:
             self.close_connection(connection)
         if connection.state != CLOSED:

@@ -4,7 +4,7 @@ import enum
 import re
 from typing import Final
 
-from siphon.errors import ProtocolError
+from siphon.errors import RequestRefused
 from siphon.wire.field_line import parse_field_line
 from siphon.wire.grammar import OWS, TOKEN
 from siphon.wire.head import WireLimits
@@ -63,7 +63,7 @@ class ChunkGuard:
     def check(self, buffer: bytearray) -> int:
         """Check from the start of ``buffer``; returns how many bytes are sound and must be dropped there.
 
-        An unfinished line stays in the buffer for the next call. Raises ProtocolError: 413 when the
+        An unfinished line stays in the buffer for the next call. Raises RequestRefused: 413 when the
         declared sizes pass ``max_body_bytes``, 431 for too many trailers, else 400.
         """
         position = 0
@@ -89,7 +89,7 @@ class ChunkGuard:
     def _check_data_end(self, buffer: bytearray, position: int) -> int:
         found = buffer[position : position + 2]
         if not b"\r\n".startswith(found):
-            raise ProtocolError(400, "a chunk is longer than its size")
+            raise RequestRefused(400, "a chunk is longer than its size")
         if len(found) < 2:
             return 0
         self._expecting = _Expecting.SIZE_LINE
@@ -101,7 +101,7 @@ class ChunkGuard:
         in_trailers = self._expecting is _Expecting.TRAILERS
         if in_trailers:
             if self._trailer_bytes + size > self._limits.max_header_bytes:
-                raise ProtocolError(431, "the trailer section is too large")
+                raise RequestRefused(431, "the trailer section is too large")
         else:
             self._check_size_line_so_far(buffer, position, size)
         if newline < 0:
@@ -117,21 +117,21 @@ class ChunkGuard:
 
     def _check_size_line_so_far(self, buffer: bytearray, position: int, size: int) -> None:
         if size > 0 and _match_first_byte(buffer, position) is None:
-            raise ProtocolError(400, "a chunk does not begin with its size")
+            raise RequestRefused(400, "a chunk does not begin with its size")
         if size > MAX_SIZE_LINE_BYTES:
-            raise ProtocolError(400, f"a chunk-size line is longer than {MAX_SIZE_LINE_BYTES} bytes")
+            raise RequestRefused(400, f"a chunk-size line is longer than {MAX_SIZE_LINE_BYTES} bytes")
 
     def _take_size_line(self, line: bytes) -> None:
         match = _match_size_line(line)
         if match is None:
-            raise ProtocolError(400, "a chunk-size line is malformed")
+            raise RequestRefused(400, "a chunk-size line is malformed")
         self._extension_bytes += len(match[2])
         if self._extension_bytes > MAX_EXTENSION_BYTES:
-            raise ProtocolError(400, f"the chunk extensions are longer than {MAX_EXTENSION_BYTES} bytes")
+            raise RequestRefused(400, f"the chunk extensions are longer than {MAX_EXTENSION_BYTES} bytes")
         size = int(match[1], 16)
         self._declared += size
         if self._declared > self._limits.max_body_bytes:
-            raise ProtocolError(413, f"the body is larger than {self._limits.max_body_bytes} bytes")
+            raise RequestRefused(413, f"the body is larger than {self._limits.max_body_bytes} bytes")
         self._data_left = size
         self._expecting = _Expecting.DATA if size else _Expecting.TRAILERS
 
@@ -142,7 +142,7 @@ class ChunkGuard:
         self._trailer_bytes += len(line)
         self._trailers += 1
         if self._trailers > self._limits.max_headers:
-            raise ProtocolError(431, f"the request has more than {self._limits.max_headers} trailer fields")
+            raise RequestRefused(431, f"the request has more than {self._limits.max_headers} trailer fields")
         name, _ = parse_field_line(line)
         if name in _FORBIDDEN_TRAILERS:
-            raise ProtocolError(400, f"the field {name.decode('ascii')} must not be a trailer")
+            raise RequestRefused(400, f"the field {name.decode('ascii')} must not be a trailer")

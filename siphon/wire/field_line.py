@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from siphon.errors import ProtocolError
+from siphon.errors import RequestRefused
 from siphon.wire.grammar import FIELD_VALUE, TOKEN
 
 _match_field: Final = re.compile(rb"(" + TOKEN + rb"):(" + FIELD_VALUE + rb")\r\n").fullmatch
@@ -12,12 +12,12 @@ _match_field: Final = re.compile(rb"(" + TOKEN + rb"):(" + FIELD_VALUE + rb")\r\
 def parse_field_line(line: bytes) -> tuple[bytes, bytes]:
     """Read a whole field line, its line end included: the name in lower case, the value stripped.
 
-    Raises ProtocolError(400) for line folding, whitespace before the colon, a control character in the
+    Raises RequestRefused(400) for line folding, whitespace before the colon, a control character in the
     value, a bare LF or CR, and a name that is no token.
     """
     match = _match_field(line)
     if match is None:
-        raise ProtocolError(400, _fault(line))
+        raise RequestRefused(400, _fault(line))
     return match[1].lower(), match[2].strip(b" \t")
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from siphon.errors import ProtocolError
+from siphon.errors import RequestRefused
 from siphon.wire.grammar import HOST
 from siphon.wire.head import WireLimits
 
@@ -30,12 +30,12 @@ class Framing(NamedTuple):
 
 
 def judge(fields: Fields, minor_version: int, limits: WireLimits) -> Framing:
-    """The framing of a request. Raises ProtocolError: 400, 413 for a declared length over the cap, 417."""
+    """The framing of a request. Raises RequestRefused: 400, 413 for a declared length over the cap, 417."""
     _check_host(fields, minor_version)
     chunked = _is_chunked(fields, minor_version)
     lengths = _values(fields, b"content-length")
     if lengths and chunked:
-        raise ProtocolError(400, "the request has Content-Length and Transfer-Encoding")
+        raise RequestRefused(400, "the request has Content-Length and Transfer-Encoding")
     content_length = _content_length(lengths, limits) if lengths else 0
     options = _options(fields, b"connection")
     keep_alive = b"close" not in options and (minor_version > 0 or b"keep-alive" in options)
@@ -57,12 +57,12 @@ def _check_host(fields: Fields, minor_version: int) -> None:
     """Exactly one valid Host; an HTTP/1.0 client may leave it out (RFC 9112 3.2)."""
     hosts = _values(fields, b"host")
     if len(hosts) > 1:
-        raise ProtocolError(400, "the request has several Host fields")
+        raise RequestRefused(400, "the request has several Host fields")
     if not hosts:
         if minor_version > 0:
-            raise ProtocolError(400, "the request has no Host field")
+            raise RequestRefused(400, "the request has no Host field")
     elif _match_host(hosts[0]) is None:
-        raise ProtocolError(400, "the Host field is not a host with an optional port")
+        raise RequestRefused(400, "the Host field is not a host with an optional port")
 
 
 def _is_chunked(fields: Fields, minor_version: int) -> bool:
@@ -71,25 +71,25 @@ def _is_chunked(fields: Fields, minor_version: int) -> bool:
     if not codings:
         return False
     if minor_version == 0:
-        raise ProtocolError(400, "an HTTP/1.0 request has Transfer-Encoding")
+        raise RequestRefused(400, "an HTTP/1.0 request has Transfer-Encoding")
     if len(codings) > 1 or codings[0].lower() != b"chunked":
-        raise ProtocolError(400, "Transfer-Encoding is not exactly one chunked")
+        raise RequestRefused(400, "Transfer-Encoding is not exactly one chunked")
     return True
 
 
 def _content_length(lengths: list[bytes], limits: WireLimits) -> int:
     if len(lengths) > 1:
-        raise ProtocolError(400, "the request has several Content-Length fields")
+        raise RequestRefused(400, "the request has several Content-Length fields")
     if _match_digits(lengths[0]) is None:
-        raise ProtocolError(400, "Content-Length is not a number")
+        raise RequestRefused(400, "Content-Length is not a number")
     digits = lengths[0].lstrip(b"0") or b"0"
     if len(digits) > _LENGTH_DIGITS_MAX or int(digits) > limits.max_body_bytes:
-        raise ProtocolError(413, f"the body is larger than {limits.max_body_bytes} bytes")
+        raise RequestRefused(413, f"the body is larger than {limits.max_body_bytes} bytes")
     return int(digits)
 
 
 def _expects_continue(fields: Fields) -> bool:
     expectations = _options(fields, b"expect")
     if expectations - {b"100-continue"}:
-        raise ProtocolError(417, "the only expectation that is met here is 100-continue")
+        raise RequestRefused(417, "the only expectation that is met here is 100-continue")
     return bool(expectations)

@@ -7,7 +7,7 @@ from typing import Final
 
 import h11
 
-from siphon.errors import ProtocolError
+from siphon.errors import RequestRefused
 from siphon.wire.chunks import MAX_SIZE_LINE_BYTES, ChunkGuard
 from siphon.wire.field_line import parse_field_line
 from siphon.wire.framing import Framing, judge
@@ -74,7 +74,7 @@ class Http1Reader:
     def receive(self, data: bytes) -> bool:
         """Take the next bytes of the connection; True once the request is complete.
 
-        Not to be called again after True or an exception. Raises ProtocolError with the status to
+        Not to be called again after True or an exception. Raises RequestRefused with the status to
         answer; nothing that follows on the connection may then be read as a request.
         """
         if self._complete:
@@ -118,11 +118,11 @@ class Http1Reader:
             # One byte past the limit tells as much as all of them, and the same however they came.
             check_line_so_far(self._buffer, min(size, self._limits.max_header_bytes + 1), self._limits)
         if size > self._limits.max_header_bytes:
-            raise ProtocolError(431, f"the head is larger than {self._limits.max_header_bytes} bytes")
+            raise RequestRefused(431, f"the head is larger than {self._limits.max_header_bytes} bytes")
 
     def _take_field(self, line: bytes) -> None:
         if len(self._fields) == self._limits.max_headers:
-            raise ProtocolError(431, f"the request has more than {self._limits.max_headers} fields")
+            raise RequestRefused(431, f"the request has more than {self._limits.max_headers} fields")
         self._fields.append(parse_field_line(line))
 
     def _finish_head(self, line: RequestLine, end: int) -> None:
@@ -131,7 +131,7 @@ class Http1Reader:
         del self._buffer[:end]
         request = self._parse(raw)
         if request is None:
-            raise ProtocolError(400, "the head is not understood")
+            raise RequestRefused(400, "the head is not understood")
         self.head = _head(line, framing, request)
         if framing.chunked:
             self._chunks = ChunkGuard(self._limits)
@@ -152,7 +152,7 @@ class Http1Reader:
             self._parse(bytes(buffer[:sound]))
             del buffer[:sound]
         if ended != self._complete or (ended and self._parser.trailing_data[0]):
-            raise ProtocolError(400, "the end of the body is in doubt")
+            raise RequestRefused(400, "the end of the body is in doubt")
         if ended:
             self.rest = bytes(buffer)
             buffer.clear()
@@ -175,7 +175,7 @@ class Http1Reader:
                 else:
                     break
         except h11.RemoteProtocolError as error:
-            raise ProtocolError(error.error_status_hint, str(error)) from error
+            raise RequestRefused(error.error_status_hint, str(error)) from error
         return request
 
 

@@ -39,7 +39,7 @@ class Incoming:
         self._reader: Http1Reader | None = None
 
     def receive(self, data: bytes) -> RequestHead | None:
-        """The head of the next request once the request is whole, else None. Raises ProtocolError."""
+        """The head of the next request once the request is whole, else None. Raises RequestRefused."""
         if self._reader is not None:
             return self._read(self._reader, data)
         if self._head is not None:

@@ -29,7 +29,7 @@ class ProxiedIncoming(Incoming):
         self._header: bytes | None = b""
 
     def receive(self, data: bytes) -> RequestHead | None:
-        """As ``Incoming.receive``; a connection without the header is refused with ProtocolError."""
+        """As ``Incoming.receive``; a connection without the header is refused with RequestRefused."""
         if self._header is None:
             return super().receive(data)
         buffer = self._header + data

@@ -5,7 +5,7 @@ import struct
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Final, NamedTuple
 
-from siphon.errors import ProtocolError
+from siphon.errors import RequestRefused
 
 _V1_START: Final = b"PROXY "
 _V1_MAX_BYTES: Final = 107  # the longest line that version 1 allows, CR LF included
@@ -35,7 +35,7 @@ class ProxyHeader(NamedTuple):
 def read_header(buffer: bytes) -> ProxyHeader | None:
     """Read the PROXY header that a connection must begin with; None while it is incomplete.
 
-    Raises ProtocolError(400) as soon as the bytes cannot be a header: a listener that expects one must
+    Raises RequestRefused(400) as soon as the bytes cannot be a header: a listener that expects one must
     never take a connection without it, or any client could name any address.
     """
     if buffer.startswith(_V2_SIGNATURE):
@@ -44,19 +44,19 @@ def read_header(buffer: bytes) -> ProxyHeader | None:
         return _read_v1(buffer)
     if _V2_SIGNATURE.startswith(buffer) or _V1_START.startswith(buffer):
         return None
-    raise ProtocolError(400, "the connection does not begin with a PROXY header")
+    raise RequestRefused(400, "the connection does not begin with a PROXY header")
 
 
 def _read_v1(buffer: bytes) -> ProxyHeader | None:
     newline = buffer.find(b"\n", 0, _V1_MAX_BYTES)
     if newline < 0:
         if len(buffer) >= _V1_MAX_BYTES:
-            raise ProtocolError(400, f"the PROXY header is longer than {_V1_MAX_BYTES} bytes")
+            raise RequestRefused(400, f"the PROXY header is longer than {_V1_MAX_BYTES} bytes")
         return None
     end = newline + 1
     match = _match_v1(buffer, 0, end)
     if match is None:
-        raise ProtocolError(400, "the PROXY header is malformed")
+        raise RequestRefused(400, "the PROXY header is malformed")
     family, source, destination, source_port, destination_port = match.groups()
     if family is None:
         return ProxyHeader(None, end)
@@ -70,9 +70,9 @@ def _v1_endpoint(family: bytes, address: bytes, port: bytes) -> str:
     try:
         host = str(IPv4Address(text)) if family == b"TCP4" else f"[{IPv6Address(text)}]"
     except AddressValueError as error:
-        raise ProtocolError(400, f"the PROXY header has no valid address: {text}") from error
+        raise RequestRefused(400, f"the PROXY header has no valid address: {text}") from error
     if int(port) > 65_535 or (port != b"0" and port.startswith(b"0")):
-        raise ProtocolError(400, f"the PROXY header has no valid port: {port.decode('ascii')}")
+        raise RequestRefused(400, f"the PROXY header has no valid port: {port.decode('ascii')}")
     return f"{host}:{int(port)}"
 
 
@@ -81,9 +81,9 @@ def _read_v2(buffer: bytes) -> ProxyHeader | None:
         return None
     _, command, family, length = _V2_START.unpack_from(buffer)
     if command not in (_V2_LOCAL, _V2_PROXY):
-        raise ProtocolError(400, f"the PROXY header has version and command 0x{command:02x}")
+        raise RequestRefused(400, f"the PROXY header has version and command 0x{command:02x}")
     if length > _V2_MAX_LENGTH:
-        raise ProtocolError(400, f"the PROXY header is longer than {_V2_MAX_LENGTH} bytes")
+        raise RequestRefused(400, f"the PROXY header is longer than {_V2_MAX_LENGTH} bytes")
     end = _V2_START.size + length
     if len(buffer) < end:
         return None
@@ -103,4 +103,4 @@ def _v2_peer(family: int, addresses: bytes) -> str | None:
         return f"[{IPv6Address(source)}]:{port}"
     if family == 0x31 and len(addresses) >= _UNIX_BYTES:
         return "unix:0"
-    raise ProtocolError(400, f"the PROXY header has no stream address of family 0x{family:02x}")
+    raise RequestRefused(400, f"the PROXY header has no stream address of family 0x{family:02x}")

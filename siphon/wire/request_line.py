@@ -3,7 +3,7 @@
 import re
 from typing import Final, NamedTuple
 
-from siphon.errors import ProtocolError
+from siphon.errors import RequestRefused
 from siphon.wire.grammar import HOST, PORT, TCHAR, TOKEN, URI_HOST, VISIBLE_TARGET, any_case
 from siphon.wire.head import WireLimits
 
@@ -34,32 +34,32 @@ def check_line_so_far(buffer: bytes | bytearray, size: int, limits: WireLimits) 
     """Refuse a request line that can no longer become a good one, before its end is there.
 
     ``buffer`` begins with the line, of which ``size`` bytes (at least one) have come; a line end counts.
-    Raises ProtocolError: 414 for a target that is too long, 400 for what cannot be a request line at all.
+    Raises RequestRefused: 414 for a target that is too long, 400 for what cannot be a request line at all.
     """
     if _match_first_byte(buffer) is None:
-        raise ProtocolError(400, "the request does not begin with a method")
+        raise RequestRefused(400, "the request does not begin with a method")
     target = buffer.find(b" ", 0, size) + 1
     if target == 0:
         return
     target_end = buffer.find(b" ", target, min(size, target + limits.max_target_bytes + 1))
     if target_end < 0:
         if size - target > limits.max_target_bytes:
-            raise ProtocolError(414, f"the request target is longer than {limits.max_target_bytes} bytes")
+            raise RequestRefused(414, f"the request target is longer than {limits.max_target_bytes} bytes")
     elif size - target_end > _VERSION_BYTES:
-        raise ProtocolError(400, "the request line does not end with an HTTP version")
+        raise RequestRefused(400, "the request line does not end with an HTTP version")
 
 
 def parse_request_line(line: bytes) -> RequestLine:
     """Read a whole request line, its line end included.
 
-    Raises ProtocolError: 505 for a major version other than 1, else 400.
+    Raises RequestRefused: 505 for a major version other than 1, else 400.
     """
     match = _match_line(line)
     if match is None:
-        raise ProtocolError(400, "the request line is malformed")
+        raise RequestRefused(400, "the request line is malformed")
     method, target, major, minor = match.groups()
     if major != b"1":
-        raise ProtocolError(505, f"HTTP/{major.decode()}.{minor.decode()} is not spoken here")
+        raise RequestRefused(505, f"HTTP/{major.decode()}.{minor.decode()} is not spoken here")
     path, authority = _split_target(method, target)
     return RequestLine(method.decode("ascii"), path.decode("ascii"), authority, min(int(minor), 1))
 
@@ -69,7 +69,7 @@ def _split_target(method: bytes, target: bytes) -> tuple[bytes, bytes | None]:
     if method == b"CONNECT":
         if _match_authority(target):
             return target, None
-        raise ProtocolError(400, "the target of CONNECT is not host:port")
+        raise RequestRefused(400, "the target of CONNECT is not host:port")
     if _match_origin(target):
         return target, None
     if target == b"*" and method == b"OPTIONS":
@@ -77,4 +77,4 @@ def _split_target(method: bytes, target: bytes) -> tuple[bytes, bytes | None]:
     if absolute := _match_absolute(target):
         rest = absolute[2] or b"/"
         return (b"/" + rest if rest.startswith(b"?") else rest), absolute[1]
-    raise ProtocolError(400, "the request target has none of the forms of RFC 9112 section 3.2")
+    raise RequestRefused(400, "the request target has none of the forms of RFC 9112 section 3.2")

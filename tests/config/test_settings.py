@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from siphon.config.check import ListOf, Section, Whole, settings_of
-from siphon.config.settings import ListenerSettings, LogSettings, Settings, ThreadSettings
+from siphon.config.check import ListOf, MapOf, Section, Whole, settings_of
+from siphon.config.settings import ClientSettings, ListenerSettings, LogSettings, Settings, ThreadSettings
 from tests.config.beside import Site
 
 _INT_MAX = 2_147_483_647
@@ -14,6 +14,7 @@ _SECTIONS: dict[str, type[Any]] = {
     "": Settings,
     "servers[0]": ListenerSettings,
     "threads": ThreadSettings,
+    "clients.api": ClientSettings,
     "log": LogSettings,
 }
 
@@ -37,13 +38,22 @@ _RANGES: list[tuple[str, str, int, int | None]] = [
     ("threads", "blocking_min", 1, 10_000),
     ("threads", "blocking_max", 1, 10_000),
     ("threads", "blocking_queue_max", 1, 1_000_000),
+    ("threads", "client_max", 1, 10_000),
     ("threads", "max_in_flight", 1, 1_000_000),
+    ("clients.api", "timeout_ms", 1, _INT_MAX),
+    ("clients.api", "pool_size", 1, 10_000),
+    ("clients.api", "max_response_bytes", 0, None),
+    ("clients.api", "retries", 0, 100),
 ]
 _FLAGS = [
     ("servers[0]", "cancel_on_disconnect"),
     ("servers[0]", "proxy_protocol"),
     ("servers[0]", "reuse_port"),
     ("servers[0]", "server_header"),
+    ("clients.api", "http2_prior_knowledge"),
+    ("clients.api", "decode"),
+    ("clients.api", "follow_redirects"),
+    ("clients.api", "trust_env"),
     ("log", "access"),
 ]
 
@@ -58,6 +68,9 @@ def put(site: Site, section: str, key: str, value: str) -> tuple[str, str]:
         case "servers[0]":
             site.write(f"servers:\n  - {key}: {value}\n")
             return f"http.yaml:2:{len(key) + 7}", f"servers[0].{key}"
+        case "clients.api":
+            site.write(f"clients:\n  api:\n    {key}: {value}\n")
+            return f"http.yaml:3:{len(key) + 7}", f"clients.api.{key}"
         case _:
             site.write(f"{section}:\n  {key}: {value}\n  {room}\n")
             return f"http.yaml:2:{len(key) + 5}", f"{section}.{key}"
@@ -69,6 +82,7 @@ def got(settings: Settings, section: str, key: str) -> object:
         "": settings,
         "servers[0]": settings.servers[0],
         "threads": settings.threads,
+        "clients.api": settings.clients.get("api"),
         "log": settings.log,
     }
     return getattr(holder[section], key)
@@ -231,5 +245,9 @@ def test_every_field_is_a_setting_with_one_line_of_documentation(of: type[Any]) 
 def test_every_default_passes_its_own_check(of: type[Any]) -> None:
     for name, setting in settings_of(of).items():
         default = getattr(of(), name)
-        if default is not None and not isinstance(setting.check, Section | ListOf) and name != "listen":
+        if (
+            default is not None
+            and not isinstance(setting.check, Section | ListOf | MapOf)
+            and name != "listen"
+        ):
             assert setting.check.parse(default) == default

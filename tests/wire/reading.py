@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import h11
 
-from siphon.errors import ProtocolError
+from siphon.errors import RequestRefused
 from siphon.wire.head import RequestHead, WireLimits
 from siphon.wire.http1 import Http1Reader
 
@@ -61,7 +61,7 @@ def outcome(pieces: Iterable[bytes], limits: WireLimits = LIMITS) -> Read | int 
     """As `read`, with the status of a refused request in place of its exception."""
     try:
         return read(pieces, limits)
-    except ProtocolError as error:
+    except RequestRefused as error:
         return error.status
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from siphon.errors import ProtocolError
+from siphon.errors import RequestRefused
 from siphon.wire.chunks import MAX_EXTENSION_BYTES, MAX_SIZE_LINE_BYTES, ChunkGuard
 from siphon.wire.head import WireLimits
 from tests.wire.reading import LIMITS
@@ -29,9 +29,9 @@ def check(raw: bytes, limits: WireLimits = LIMITS) -> tuple[int, bool]:
 
 
 def status_of(raw: bytes, limits: WireLimits = LIMITS) -> int:
-    with pytest.raises(ProtocolError) as caught:
+    with pytest.raises(RequestRefused) as caught:
         ChunkGuard(limits).check(bytearray(raw))
-    with pytest.raises(ProtocolError) as dripped:
+    with pytest.raises(RequestRefused) as dripped:
         check_drip(raw, limits)
     assert caught.value.status == dripped.value.status
     return caught.value.status

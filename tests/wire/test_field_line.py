@@ -2,7 +2,7 @@
 
 import pytest
 
-from siphon.errors import ProtocolError
+from siphon.errors import RequestRefused
 from siphon.wire.field_line import parse_field_line
 
 
@@ -42,6 +42,6 @@ def test_a_good_line_is_a_lower_case_name_and_a_stripped_value(
     ],
 )
 def test_a_bad_line_is_400_with_its_fault_named(line: bytes, reason: str) -> None:
-    with pytest.raises(ProtocolError, match=reason) as caught:
+    with pytest.raises(RequestRefused, match=reason) as caught:
         parse_field_line(line)
     assert caught.value.status == 400

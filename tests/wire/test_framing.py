@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from siphon.errors import ProtocolError
+from siphon.errors import RequestRefused
 from siphon.wire.framing import Framing, judge
 from tests.wire.hosts import INVALID_HOSTS, VALID_HOSTS
 from tests.wire.reading import LIMITS
@@ -18,7 +18,7 @@ def length(value: bytes) -> tuple[bytes, bytes]:
 
 
 def status_of(*fields: tuple[bytes, bytes], minor_version: int = 1) -> int:
-    with pytest.raises(ProtocolError) as caught:
+    with pytest.raises(RequestRefused) as caught:
         judge(fields, minor_version, LIMITS)
     return caught.value.status
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siphon.errors import ProtocolError
+from siphon.errors import RequestRefused
 from siphon.wire.head import WireLimits
 from siphon.wire.http1 import Http1Reader
 from tests.wire.reading import LIMITS, Meaning, Read, cut, one_by_one, outcome, read
@@ -237,7 +237,7 @@ def test_a_complete_request_takes_no_more_bytes() -> None:
 
 
 def test_the_reason_names_what_is_wrong() -> None:
-    with pytest.raises(ProtocolError, match="several Host fields"):
+    with pytest.raises(RequestRefused, match="several Host fields"):
         read([b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"])
 
 

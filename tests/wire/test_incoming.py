@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siphon.errors import ProtocolError
+from siphon.errors import RequestRefused
 from siphon.wire.head import WireLimits
 from siphon.wire.incoming import Incoming
 from tests.client import request
@@ -95,7 +95,7 @@ def test_a_refusal_comes_after_the_requests_before_it_however_all_is_cut(
     raw = b"".join(requests) + bad + REQUESTS["plain"]
     incoming = Incoming(LIMITS)
     found = 0
-    with pytest.raises(ProtocolError) as caught:  # noqa: PT012 - which piece it is does not matter
+    with pytest.raises(RequestRefused) as caught:  # noqa: PT012 - which piece it is does not matter
         for piece in cut(raw, data.draw(st.lists(st.integers(min_value=0), max_size=6))):
             head = incoming.receive(piece)
             while head is not None:

@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from siphon.errors import ProtocolError
+from siphon.errors import RequestRefused
 from siphon.wire.proxy import ProxyHeader, read_header
 
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
@@ -87,11 +87,11 @@ def test_a_good_header_names_the_peer_and_every_beginning_of_it_needs_more(
     ],
 )
 def test_a_bad_header_is_400(header: bytes) -> None:
-    with pytest.raises(ProtocolError) as caught:
+    with pytest.raises(RequestRefused) as caught:
         read_header(header)
     assert caught.value.status == 400
 
 
 def test_a_header_that_is_too_long_is_refused_before_it_has_come() -> None:
-    with pytest.raises(ProtocolError, match="4096"):
+    with pytest.raises(RequestRefused, match="4096"):
         read_header(SIGNATURE + struct.pack("!BBH", 0x21, 0x11, 4_097))

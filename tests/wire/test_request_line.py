@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from siphon.errors import ProtocolError
+from siphon.errors import RequestRefused
 from siphon.wire.request_line import RequestLine, check_line_so_far, parse_request_line
 from tests.wire.reading import LIMITS
 
@@ -79,20 +79,20 @@ def test_a_good_line_is_read(line: bytes, expected: tuple[str, str, bytes | None
     ],
 )
 def test_a_malformed_line_is_400(line: bytes) -> None:
-    with pytest.raises(ProtocolError) as caught:
+    with pytest.raises(RequestRefused) as caught:
         parse_request_line(line + b"\r\n")
     assert caught.value.status == 400
 
 
 def test_a_line_without_a_carriage_return_is_400() -> None:
-    with pytest.raises(ProtocolError) as caught:
+    with pytest.raises(RequestRefused) as caught:
         parse_request_line(b"GET / HTTP/1.1\n")
     assert caught.value.status == 400
 
 
 @pytest.mark.parametrize("version", [b"0.9", b"2.0", b"3.1", b"9.9"])
 def test_another_major_version_is_505(version: bytes) -> None:
-    with pytest.raises(ProtocolError) as caught:
+    with pytest.raises(RequestRefused) as caught:
         parse_request_line(b"GET / HTTP/" + version + b"\r\n")
     assert caught.value.status == 505
     assert version.decode() in caught.value.reason
@@ -119,7 +119,7 @@ def test_the_beginning_of_a_good_line_passes(so_far: bytes) -> None:
     ],
 )
 def test_a_hopeless_line_is_refused_before_its_end(so_far: bytes, status: int) -> None:
-    with pytest.raises(ProtocolError) as caught:
+    with pytest.raises(RequestRefused) as caught:
         check_line_so_far(so_far, len(so_far), replace(LIMITS, max_target_bytes=4))
     assert caught.value.status == status
 
