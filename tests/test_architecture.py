@@ -32,6 +32,8 @@ LAYERS = (
     ("dispatch",),
     ("wire",),
     ("threads",),
+    ("testing",),
+    ("pytest_plugin",),
     ("options",),
     ("cli",),
     ("__main__",),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from siphon.errors import RequestRefused
 from siphon.messages import plain
 from siphon.threads.admission import Admission
-from siphon.threads.connection import OWNER_NEEDED, Connection, peer_name
+from siphon.threads.connection import OWNER_NEEDED, TOO_SLOW, Connection, peer_name
 from siphon.threads.exchange import Exchange
 from siphon.threads.poller import READABLE, WRITABLE, make_poller
 from siphon.threads.wakeup import Wakeup
@@ -341,7 +341,7 @@ class Acceptor(threading.Thread):
             if exchange.took_too_long(self._encoder) == OWNER_NEEDED:
                 self._attend(connection)
         elif passed and state in _ARRIVING:
-            self._refuse(connection, RequestRefused(408, "the request took too long to arrive"))
+            self._refuse(connection, RequestRefused(408, TOO_SLOW))
         elif passed and state != RUNNING:
             self.close_connection(connection)
         if connection.state != CLOSED:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
+TOO_SLOW: Final = "the request took too long to arrive"
+
 # What became of an answer.
 LATE: Final = 0  # somebody else had answered, or the client is gone
 SENT: Final = 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextvars import Context, copy_context
 from time import monotonic, time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from siphon.dispatch import Call, Outcome, Paused
 from siphon.errors import RequestCancelled, ResponseError
@@ -17,12 +17,18 @@ from siphon.threads.held import Held, Inner, Visit
 if TYPE_CHECKING:
     from siphon.config.settings import Network
     from siphon.dispatch import Chain
-    from siphon.threads.blocking import BlockingWorker
     from siphon.threads.connection import Connection
     from siphon.threads.lanes import Lanes
     from siphon.threads.loops import LoopWorker
     from siphon.wire.encode import Encoder
     from siphon.wire.head import RequestHead
+
+
+class SyncThread(Protocol):
+    """A thread that runs sync members: a blocking worker, or the one of a test."""
+
+    encoder: Encoder
+    finished: int
 
 
 class Exchange(Call):
@@ -166,7 +172,7 @@ class Exchange(Call):
 
     # On a blocking worker ----------------------------------------------------------------------
 
-    def on_worker(self, worker: BlockingWorker) -> None:
+    def on_worker(self, worker: SyncThread) -> None:
         """Runs the chain's sync members, and answers or hands over to a loop."""
         if self.ended:
             return
