@@ -557,6 +557,17 @@ async def root(req):
     assert harness.log.messages == []
 
 
+def test_what_no_stream_can_write_is_logged_all_the_same(load: Load) -> None:
+    harness = load("""
+@http.route("/")
+async def root(req):
+    log.info("\\ud800")
+    return http.Response()
+""")
+    assert harness.request().status == 200
+    assert harness.log.messages == [("info", "\ud800")]
+
+
 # Ends --------------------------------------------------------------------------------------------
 
 
