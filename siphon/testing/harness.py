@@ -205,12 +205,16 @@ class HttpTestHarness:
         """
         message = request_bytes(method.upper(), path, headers, query_params, body)
         answer, error = self._server.exchange(self._site(listener), message, client, path_params)
-        unexpected = self._http.take_unexpected()
-        if unexpected is not None:
-            raise unexpected
-        if error is not None and (self._raise_exceptions or not isinstance(error, _ANSWERED)):
-            raise error
-        return response_of(answer)
+        try:
+            unexpected = self._http.take_unexpected()
+            if unexpected is not None:
+                raise unexpected
+            if error is not None and (self._raise_exceptions or not isinstance(error, _ANSWERED)):
+                raise error
+            return response_of(answer)
+        finally:
+            # Its traceback refers to this frame.
+            del error
 
     def _site(self, listener: str | None) -> Site:
         if listener not in self._sites:

@@ -368,12 +368,17 @@ def sync(req):
     threading.Event().wait(0.2)
     return http.Response(body="late")
 
+@http.route("/fails")
+def fails(req):
+    threading.Event().wait(0.2)
+    raise ValueError("late")
+
 @http.route("/told")
 def told(req): return http.Response(body=f"{cancelled.wait(20)} {caught}")
 """
 
 
-@pytest.mark.parametrize("path", ["/async", "/held", "/sync"])
+@pytest.mark.parametrize("path", ["/async", "/held", "/sync", "/fails"])
 def test_a_handler_over_its_time_is_answered_with_504(load: Load, path: str) -> None:
     harness = load(SLOW, config={"servers": [{"request_timeout_ms": 100}]}, raise_exceptions=True)
     response = harness.request("GET", path)
@@ -589,6 +594,30 @@ def test_closing_ends_the_threads_and_may_be_done_twice() -> None:
         assert threads_of_siphon() - before
     assert not threads_of_siphon() - before
     harness.close()
+
+
+@pytest.mark.parametrize("path", ["/sync", "/async", "/fails"])
+def test_a_request_leaves_nothing_to_the_collector(load: Load, path: str) -> None:
+    harness = load("""
+@http.route("/sync")
+def sync(req): return http.Response()
+
+@http.route("/async")
+async def on_loop(req): return http.Response()
+
+@http.route("/fails")
+def fails(req): raise ValueError("broken")
+""")
+    harness.request("GET", path)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(10):
+            harness.request("GET", path)
+        found = gc.collect()
+    finally:
+        gc.enable()
+    assert found == 0
 
 
 def test_a_harness_that_nobody_closes_ends_its_threads_when_it_is_forgotten() -> None:
