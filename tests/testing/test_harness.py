@@ -671,28 +671,40 @@ async def root(req):
     assert harness.request().status == 200
 
 
-def test_closing_while_the_script_keeps_a_thread_says_so(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+GATE = threading.Event()
+
+
+def test_closing_while_the_script_keeps_a_thread_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("siphon.testing.server._STOP_GRACE_S", 0.05)
+    before = threads_of_siphon()
     harness = HttpTestHarness({"servers": [{"request_timeout_ms": 50}]})
     harness.load_source("""
 from siphon import http
-import threading
-gate = threading.Event()
+from tests.testing.test_harness import GATE
 
 @http.route("/")
 async def root(req):
-    gate.wait(20)
-    return http.Response()
-
-@http.route("/gate")
-def let_go(req):
-    gate.set()
+    GATE.wait(20)
     return http.Response()
 """)
+    kept = threads_of_siphon() - before
     assert harness.request().status == 504
     with pytest.raises(RuntimeError, match="does not end"):
         harness.close()
-    assert harness.request("GET", "/gate").status == 200
+    GATE.set()
+    for thread in kept:
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+def test_a_closed_harness_takes_no_more_requests(load: Load) -> None:
+    harness = load(ECHO)
+    harness.request("GET", "/echo/1")
+    harness.close()
+    assert harness.log.messages == []
+    for late in (harness.request, harness.run_startup, harness.reset):
+        with pytest.raises(RuntimeError, match="has been closed"):
+            late()
 
 
 # A request without a harness ---------------------------------------------------------------------
