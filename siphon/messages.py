@@ -237,6 +237,11 @@ class Request:
         return self._source.head.target.partition("?")[0]
 
     @property
+    def raw_query(self) -> str:
+        """The query as received, without its question mark; empty where there is none."""
+        return self._source.head.target.partition("?")[2]
+
+    @property
     def path(self) -> str:
         """The path, percent-decoded as UTF-8, without the query."""
         raw = self.raw_path
