@@ -39,6 +39,6 @@ def curl(command: str, ports: Mapping[int, int], *, cwd: Path) -> str:
     return done.stdout
 
 
-def first_lines(asked: Sequence[str], ports: Mapping[int, int], *, cwd: Path) -> dict[str, str]:
+def first_lines(asked: Sequence[str], ports: Mapping[int, int], *, cwd: Path) -> list[str]:
     """The first line of the answer to each command, asked in this order."""
-    return {command: curl(command, ports, cwd=cwd).partition("\n")[0].strip() for command in asked}
+    return [curl(command, ports, cwd=cwd).partition("\n")[0].strip() for command in asked]

@@ -56,5 +56,6 @@ def test_each_example_loads_without_a_complaint(script: Path, tmp_path: Path) ->
 
 
 def test_the_documented_commands_are_answered_as_they_should_be(served: Command, tmp_path: Path) -> None:
-    found = first_lines(commands(REST_API), {8080: served.ports[0]}, cwd=tmp_path)
-    assert found == STATUS_LINES
+    asked = commands(REST_API)
+    found = first_lines(asked, {8080: served.ports[0]}, cwd=tmp_path)
+    assert dict(zip(asked, found, strict=True)) == STATUS_LINES
