@@ -55,6 +55,14 @@ class RequestRefused(SiphonError):
         self.reason = reason
 
 
+class ResponseRefused(SiphonError):
+    """An upstream broke a rule of HTTP. ``broke_off``: its connection ended before the answer did."""
+
+    def __init__(self, reason: str, *, broke_off: bool = False) -> None:
+        super().__init__(reason)
+        self.broke_off = broke_off
+
+
 class ResponseError(SiphonError):
     """The script's response cannot be sent as it is; the message names the header at fault."""
 

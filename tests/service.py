@@ -7,6 +7,8 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING
 
+from siphon.client.clients import Clients
+from siphon.client.outbound import serve_process
 from siphon.config.settings import ListenerSettings, LogSettings, Settings, TcpAddress, ThreadSettings
 from siphon.script.loader import load
 from siphon.threads.server import Server
@@ -53,6 +55,8 @@ class Service:
     def start(self) -> None:
         """Loads the script and starts the server; raises what the server raises."""
         before = set(sys.modules)
+        clients = Clients(self.settings.clients, self.settings.threads.client_max)
+        serve_process(clients)
         registry = load(self.path)
         self._module_name = next(
             name
@@ -60,7 +64,7 @@ class Service:
             if getattr(sys.modules[name], "__file__", None) == str(self.path)
         )
         try:
-            server = Server(self.settings, registry, dev=self._dev)
+            server = Server(self.settings, registry, clients, dev=self._dev)
             server.start()
         except BaseException:
             self._forget_script()
@@ -73,7 +77,9 @@ class Service:
             return True
         server, self._server = self._server, None
         self._forget_script()
-        return server.stop()
+        ended = server.stop()
+        serve_process(None)
+        return ended
 
     def _forget_script(self) -> None:
         sys.modules.pop(self._module_name, None)
@@ -91,7 +97,7 @@ def _settings(given: dict[str, object]) -> Settings:
     listeners = {field.name for field in dataclasses.fields(ListenerSettings)}
     thread_options = {"loops": 2, **{key: given[key] for key in given if key in threads}}
     listener_options = {key: given[key] for key in given if key in listeners}
-    unknown = set(given) - threads - listeners - {"servers", "shutdown_timeout_ms"}
+    unknown = set(given) - threads - listeners - {"servers", "shutdown_timeout_ms", "clients"}
     assert not unknown, unknown
     servers = given.get("servers")
     if servers is None:
@@ -100,6 +106,7 @@ def _settings(given: dict[str, object]) -> Settings:
     return Settings(
         servers=servers,  # type: ignore[arg-type]
         threads=ThreadSettings(**thread_options),  # type: ignore[arg-type]
+        clients=given.get("clients", {}),  # type: ignore[arg-type]
         shutdown_timeout_ms=given.get("shutdown_timeout_ms", 10_000),  # type: ignore[arg-type]
         log=LogSettings(access=False),
     )
