@@ -120,10 +120,8 @@ class Player:
             assert (ended.returncode, ended.stderr) == (0, ""), ended.stderr
 
     def _command(self, command: str, expected: str) -> None:
-        if "  listening on " in expected:
-            printed = self._serve(command, expected)
-        else:
-            printed = self._run(command)
+        serves = "  listening on " in expected
+        printed = self._serve(command, expected) if serves else self._run(command)
         assert agrees(printed, expected), f"$ {command}\n{printed}"
 
     def _serve(self, command: str, expected: str) -> str:

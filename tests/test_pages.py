@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +19,8 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 ELSEWHERE = {"migrating.md"}
 NAME = re.search(r'^name = "(.+)"$', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
 VERBS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+
+FILES = ("--file", "--filename")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -49,8 +52,11 @@ def can_be_given(command: str) -> bool:
             return verb in VERBS and all((ROOT / one.partition("=")[2]).exists() for one in rest)
         case ["pip", "install", distribution]:
             return distribution == NAME[1]
-        case ["git", "clone", _] | ["cd", _] | ["kill", _, _]:
+        case ["git", "clone", _] | ["cd", _]:
             return True
+        case ["docker" | "kubectl", *options]:
+            files = [value for name, value in pairwise(options) if name in FILES]
+            return bool(files) and all((ROOT / one).exists() for one in files)
         case _:
             return False
 
