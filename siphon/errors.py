@@ -127,5 +127,9 @@ class HTTPStatusError(ClientError):
         self.response = response
 
 
+class UnexpectedCall(SiphonError, AssertionError):
+    """A script under test made an outbound call for which the test has set no answer."""
+
+
 class RequestCancelled(BaseException):
     """The request has ended while a sync ``call_next`` was waiting: a 504, a disconnect or a stop."""

@@ -12,9 +12,13 @@ import select
 import sys
 import threading
 import time
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from siphon.config.settings import LogFormat, LogLevel, LogSettings
 
 QUEUE_MAX: Final = 20_000
@@ -73,8 +77,11 @@ class Journal:
             self._format = settings.format
 
     def log(self, level: LogLevel, text: str) -> None:
-        """Queues a line, unless ``level`` is below the one that is set."""
-        if LEVELS[level] >= self._level:
+        """Queues a line, unless ``level`` is below the one that is set; see ``recording`` as well."""
+        record = _recorder.get()
+        if record is not None:
+            record(level, text)
+        elif LEVELS[level] >= self._level:
             self.put(Line(time.time(), level, text))
 
     def put(self, entry: Line | Access) -> None:
@@ -197,6 +204,21 @@ def _json_line(entry: Line | Access) -> str:
 
 
 journal = Journal()
+
+_recorder: ContextVar[Callable[[LogLevel, str], None] | None] = ContextVar("siphon_recorder", default=None)
+
+
+@contextmanager
+def recording(record: Callable[[LogLevel, str], None]) -> Iterator[None]:
+    """Gives the lines of this context alone, whatever their level, to ``record`` instead of the log.
+
+    Two tests at once need that. ``record`` is called on the thread that logs.
+    """
+    token = _recorder.set(record)
+    try:
+        yield
+    finally:
+        _recorder.reset(token)
 
 
 def say(text: str) -> None:

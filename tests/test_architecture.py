@@ -32,6 +32,8 @@ LAYERS = (
     ("routing",),
     ("dispatch",),
     ("threads",),
+    ("testing",),
+    ("pytest_plugin",),
     ("options",),
     ("cli",),
     ("__main__",),

@@ -71,6 +71,7 @@ def test_the_image_copies_what_is_there_and_what_its_context_has() -> None:
     for name in copied:
         assert (ROOT / name).exists()
         assert any(name == one or name.startswith(f"{one}/") for one in allowed), name
+    assert {name.partition(".")[0] for name in packages()} <= set(copied)
 
 
 def test_the_image_runs_siphon_itself_as_a_user_without_rights() -> None:
@@ -80,16 +81,21 @@ def test_the_image_runs_siphon_itself_as_a_user_without_rights() -> None:
     assert f"--uid {user}" in DOCKERFILE
 
 
-def test_every_package_is_in_the_distribution() -> None:
+def packages() -> set[str]:
+    """The packages that the distribution has, by their full names."""
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     listed = re.search(r"^packages = (\[.*?\])$", project, re.MULTILINE | re.DOTALL)
     assert listed is not None
+    return set(re.findall(r'"([\w.]+)"', listed[1]))
+
+
+def test_every_package_is_in_the_distribution() -> None:
     there = {
         ".".join(path.parent.relative_to(ROOT).parts)
         for top in ("siphon", "siphon_sdk")
         for path in (ROOT / top).rglob("__init__.py")
     }
-    assert set(re.findall(r'"([\w.]+)"', listed[1])) == there
+    assert packages() == there
 
 
 def test_the_compose_file_is_valid() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextvars import Context, copy_context
 from time import monotonic, time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from siphon.dispatch import Call, Outcome, Paused
 from siphon.errors import RequestCancelled, ResponseError
@@ -17,12 +17,18 @@ from siphon.threads.held import Held, Inner, Visit
 if TYPE_CHECKING:
     from siphon.config.settings import Network
     from siphon.dispatch import Chain
-    from siphon.threads.blocking import BlockingWorker
     from siphon.threads.connection import Connection
     from siphon.threads.lanes import Lanes
     from siphon.threads.loops import LoopWorker
     from siphon.wire.encode import Encoder
     from siphon.wire.head import RequestHead
+
+
+class SyncThread(Protocol):
+    """A thread that runs sync members: a blocking worker, or the one of a test."""
+
+    encoder: Encoder
+    finished: int
 
 
 class Exchange(Call):
@@ -75,7 +81,7 @@ class Exchange(Call):
         self.ended = False
         self.loop_worker: LoopWorker | None = None
         self.held: Held | None = None
-        # The exchange's context where a blocking worker has made it; else its task makes one.
+        # The exchange's context where a blocking worker has made it, or a test; else its task makes one.
         self.context: Context | None = None
         # Where a loop goes on after a blocking worker, with the request it had made.
         self.paused: tuple[Paused, Request] | None = None
@@ -166,12 +172,14 @@ class Exchange(Call):
 
     # On a blocking worker ----------------------------------------------------------------------
 
-    def on_worker(self, worker: BlockingWorker) -> None:
+    def on_worker(self, worker: SyncThread) -> None:
         """Runs the chain's sync members, and answers or hands over to a loop."""
         if self.ended:
             return
         request = Request(self)
-        self.context = context = Context()
+        context = self.context
+        if context is None:
+            self.context = context = Context()
         try:
             outcome = context.run(self.proceed_sync, 0, request)
         except BaseException as error:  # noqa: BLE001 - as on a loop
@@ -239,9 +247,37 @@ class Exchange(Call):
         if verdict == OWNER_NEEDED:
             connection.acceptor.kick(connection)
         if self.lanes.access_log:
-            self.log_access(response)
+            self._log_access(response)
 
-    def log_access(self, response: Response) -> None:
+    def overrule(self, response: Response, encoder: Encoder) -> int:
+        """Claims and answers the exchange instead of its handler, and ends the work; as ``answer`` returns.
+
+        The connection's owner alone: LATE where a worker was first.
+        """
+        connection = self.connection
+        head = self.head
+        # Before the answer is out: what is still queued must not begin once it has been answered.
+        self._end()
+        keep_alive = connection.may_keep(head)
+        data, keep_alive = encoder.encode(
+            response, head.method, head.minor_version, keep_alive, connection.listener.server_header
+        )
+        verdict = connection.answer(self, data, keep_alive)
+        if verdict != LATE:
+            self.cancel()
+            if self.lanes.access_log:
+                self._log_access(response)
+        return verdict
+
+    def took_too_long(self, encoder: Encoder) -> int:
+        """Answers 504 where nobody has answered; as ``overrule`` otherwise."""
+        verdict = self.overrule(plain(504, "the handler took too long\n"), encoder)
+        if verdict != LATE:
+            head = self.head
+            journal.log("warning", f"504 for {head.method} {head.target}: over request_timeout_ms")
+        return verdict
+
+    def _log_access(self, response: Response) -> None:
         """Puts the request's line into the access log."""
         head = self.head
         duration_ms = (monotonic() - self.started) * 1000
@@ -274,7 +310,7 @@ class Exchange(Call):
         own = self.chain.cancel_on_disconnect
         return self.connection.listener.settings.cancel_on_disconnect if own is None else own
 
-    def end(self) -> None:
+    def _end(self) -> None:
         """Keeps what has not begun from beginning: the exchange is about to be answered. Any thread."""
         with self.connection.lock:
             self.ended = True

@@ -29,13 +29,14 @@ class LoopWorker(threading.Thread):
     ``submitted``; ``finished`` and ``abandoned`` are written by this thread alone.
     """
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, context: Context | None = None) -> None:
+        """``context``: what every task begins with; nothing unless given."""
         super().__init__(name=f"siphon-loop-{number}", daemon=True)
         self.encoder = Encoder()
         self.loop = asyncio.new_event_loop()
         self.loop.set_exception_handler(_log_loop_error)
         # Drains run in a context of their own: tasks that begin there must not inherit from whoever posted.
-        self._context = Context()
+        self._context = Context() if context is None else context
         self._lock = threading.Lock()
         self._inbox: list[Item] = []
         # A drain is scheduled or under way, and will see what is added now.

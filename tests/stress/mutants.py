@@ -228,7 +228,7 @@ MUTANTS: Final = (
     Mutant(
         "held: a cancelled wait is not woken",
         "held.py",
-        "        self._cancelled = True\n        self._queue.put(_CANCELLED)\n",
+        "        self._cancelled = True\n        self._queue.put(WAKE_UP)\n",
         "        self._cancelled = True\n",
         "test_held.py",
     ),
