@@ -1,4 +1,4 @@
-"""examples/auth_and_limits.py over a socket."""
+"""examples/auth_and_limits.py: over a socket, and without a listener."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from siphon.testing import HttpTestHarness
 from tests.curl import commands, curl
 from tests.examples.serving import EXAMPLES, serving
 
@@ -68,3 +69,15 @@ def test_429_says_when_to_come_back(served: Command) -> None:
     connection = served.connect()
     answers = [connection.get("/quote", "X-API-Key: ada-1815") for _ in range(BURST + 1)]
     assert 1 <= int(answers[-1].get("retry-after") or "") <= 6
+
+
+# Without a listener ------------------------------------------------------------------------------
+
+
+def test_guessers_are_limited_by_address() -> None:
+    with HttpTestHarness() as harness:
+        harness.load_script(SCRIPT)
+        for _ in range(BURST):
+            assert harness.request("GET", "/quote", client="192.0.2.1:1").status == 401
+        assert harness.request("GET", "/quote", client="192.0.2.1:2").status == 429
+        assert harness.request("GET", "/quote", client="192.0.2.2:1").status == 401

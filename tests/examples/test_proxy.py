@@ -1,4 +1,4 @@
-"""examples/proxy.py over sockets, in front of a real upstream."""
+"""examples/proxy.py: over sockets, in front of a real upstream, and without a listener."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import h11
 import pytest
 
+from siphon import http
+from siphon.testing import HttpTestHarness, MockResponse
 from tests.curl import commands, first_lines
 from tests.examples.serving import EXAMPLES, serving
 
@@ -239,3 +241,51 @@ def test_an_upstream_that_breaks_off_is_502(
 ) -> None:
     upstream = canned(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort")
     assert proxied(upstream.port).get("/", method="POST", body=b"x").status == 502
+
+
+# Without a listener ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def harness() -> Iterator[HttpTestHarness]:
+    with HttpTestHarness(strict=True) as harness:
+        harness.load_script(SCRIPT)
+        yield harness
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (http.ConnectError, 502),
+        (http.TLSError, 502),
+        (http.ProtocolError, 502),
+        (http.TimeoutError, 504),
+        (http.PoolTimeout, 504),
+    ],
+)
+def test_each_failure_of_the_upstream_has_its_status(
+    harness: HttpTestHarness, error: type[Exception], status: int
+) -> None:
+    harness.client_error("/items", error)
+    assert harness.request("GET", "/items").status == status
+    assert [level for level, _ in harness.log.messages] == ["warning"]
+
+
+def test_what_is_sent_upstream_is_what_came(harness: HttpTestHarness) -> None:
+    harness.add_response(MockResponse(201, {"Location": "/items/3"}, b"made"))
+    response = harness.request(
+        "POST",
+        "/items?b=2&a",
+        headers={"X-Kept": "1", "Expect": "100-continue"},
+        body=b"raw",
+        client="[2001:db8::1]:9",
+    )
+    assert (response.status, response.headers["location"], response.body) == (201, "/items/3", b"made")
+    (sent,) = harness.sent_requests
+    assert (sent["method"], sent["name"], sent["path"], sent["body"]) == (
+        "POST",
+        "upstream",
+        "/items?b=2&a",
+        b"raw",
+    )
+    assert dict(sent["headers"]) == {"x-kept": "1", "x-forwarded-for": "2001:db8::1", "via": "1.1 siphon"}

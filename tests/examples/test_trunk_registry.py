@@ -1,4 +1,4 @@
-"""examples/trunk_registry.py: a registry and a gateway, as two processes over sockets."""
+"""examples/trunk_registry.py: a registry and a gateway, as two processes over sockets, and without either."""
 
 from __future__ import annotations
 
@@ -7,11 +7,16 @@ import signal
 import socket
 from typing import TYPE_CHECKING
 
+import pytest
+
+from siphon import http
+from siphon.testing import HttpTestHarness, MockResponse
 from tests.command import PORT_0, Command
 from tests.curl import commands, curl
 from tests.examples.serving import EXAMPLES, serving
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 SCRIPT = EXAMPLES / "trunk_registry.py"
@@ -106,3 +111,59 @@ def test_what_is_no_registration_is_refused(tmp_path: Path) -> None:
         for body in (b"", b"[]", b"{}", b"\xff"):
             assert connection.get("/trunks/x", method="PUT", body=body).status == 400
         assert connection.get("/trunks/x", method="DELETE").status == 404
+
+
+# Without a listener ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def north(monkeypatch: pytest.MonkeyPatch) -> Iterator[HttpTestHarness]:
+    """A gateway that has been started; what it asked the registry is forgotten."""
+    monkeypatch.setenv("GATEWAY", "north")
+    with HttpTestHarness() as harness:
+        harness.load_script(SCRIPT)
+        harness.run_startup()
+        (sent,) = harness.sent_requests
+        assert (sent["method"], sent["path"]) == ("PUT", "/trunks/north")
+        assert json.loads(sent["body"]) == {"address": "sip:north.example.net"}
+        harness.sent_requests.clear()
+        yield harness
+
+
+def test_the_gateway_takes_itself_off_the_list(north: HttpTestHarness) -> None:
+    north.run_shutdown()
+    assert [(sent["method"], sent["path"]) for sent in north.sent_requests] == [("DELETE", "/trunks/north")]
+    assert ("info", "north is off the list") in north.log.messages
+
+
+@pytest.mark.parametrize("error", [http.ConnectError, http.TimeoutError])
+def test_a_registry_that_does_not_answer_does_not_keep_the_gateway(
+    north: HttpTestHarness, error: type[Exception]
+) -> None:
+    north.client_error("/trunks/north", error)
+    north.run_shutdown()
+    assert "stays on the list" in north.log.messages[-1][1]
+
+
+def test_the_gateway_is_not_among_its_peers(north: HttpTestHarness) -> None:
+    north.set_response("/trunks", MockResponse(body=b'{"north": "sip:n", "south": "sip:s"}'))
+    response = north.request("GET", "/peers")
+    assert (response.status, json.loads(response.body)) == (200, {"south": "sip:s"})
+    assert response.headers["server-timing"].startswith("app;dur=")
+
+
+def test_a_registry_that_refuses_keeps_the_gateway_from_starting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY", "north")
+    with HttpTestHarness() as harness:
+        harness.load_script(SCRIPT)
+        harness.add_response(MockResponse(400))
+        with pytest.raises(http.HTTPStatusError, match="400"):
+            harness.run_startup()
+
+
+def test_a_plain_registry_asks_nobody() -> None:
+    with HttpTestHarness(strict=True) as harness:
+        harness.load_script(SCRIPT)
+        harness.run_startup()
+        harness.run_shutdown()
+        assert harness.sent_requests == []

@@ -1,4 +1,4 @@
-"""examples/webhook.py over a socket."""
+"""examples/webhook.py: over a socket, and without a listener."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from siphon.testing import HttpTestHarness
 from tests.curl import commands, first_lines
 from tests.examples.serving import EXAMPLES, serving
 
@@ -107,3 +108,16 @@ def test_an_event_that_is_sent_by_many_at_once_is_taken_once(served: Command) ->
         asked = [pool.submit(one.get, "/webhooks", *fields, method="POST", body=body) for one in connections]
         statuses = sorted(one.result().status for one in asked)
     assert statuses == [200] * 15 + [202]
+
+
+# Without a listener ------------------------------------------------------------------------------
+
+
+def test_an_event_is_taken_logged_and_then_known() -> None:
+    body = event("evt-7")
+    headers = {"Authorization": "Bearer s3cr3t", "X-Signature-256": signature(body, b"k3y").partition(" ")[2]}
+    with HttpTestHarness() as harness:
+        harness.load_script(SCRIPT)
+        statuses = [harness.request("POST", "/webhooks", headers=headers, body=body).status for _ in range(2)]
+        assert statuses == [202, 200]
+        assert harness.log.messages == [("info", "event evt-7: paid")]
