@@ -13,6 +13,7 @@ from scripts import tables as tables_drawn
 from siphon.config.settings import ListenerSettings, Settings, ThreadSettings
 from siphon.wire.states import OWNERS, TABLE
 from tests.command import PORT_0, ROOT, Command, write
+from tests.page import blocks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,6 +59,12 @@ def test_the_threads_of_a_server_are_those_in_the_table(tmp_path: Path) -> None:
     assert sum("acceptor" in name for name in names) == 2
     assert sum("loop" in name for name in names) == 3
     assert sum("blocking" in name for name in names) == ThreadSettings().blocking_min
+
+
+def test_the_diagram_has_the_threads_of_the_table() -> None:
+    (diagram,) = [block.text for block in blocks(DESIGN) if block.language == "text"]
+    documented = {row[0].strip("`") for row in table(DESIGN, "## Threads")}
+    assert set(re.findall(r"│ +(siphon-[\w-]+|main) +│", diagram)) == documented
 
 
 THREADS_SCRIPT = """

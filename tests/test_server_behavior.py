@@ -6,7 +6,7 @@ import ast
 import dataclasses
 import re
 import select
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -118,19 +118,10 @@ def asked_for(case: str) -> list[bytes]:
     return next((sent for beginning, sent in ASKED.items() if case.startswith(beginning)), [])
 
 
-@pytest.fixture(scope="module")
-def limited(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    from tests.service import Service
-
-    service = Service(SCRIPT, tmp_path_factory.mktemp("behavior") / "script", **LIMITS)
-    service.start()
-    yield service
-    assert service.stop()
-
-
 @pytest.mark.parametrize("row", [row for row in ANSWERS if row[1] != "503"], ids=lambda row: row[0][:40])
-def test_each_case_is_answered_as_the_table_says(limited: Service, row: list[str]) -> None:
+def test_each_case_is_answered_as_the_table_says(serve: Callable[..., Service], row: list[str]) -> None:
     case, status, body, connection = row
+    limited = serve(SCRIPT, **LIMITS)
     messages = asked_for(case)
     assert messages, f"nobody asks for {case!r}"
     for message in messages:
