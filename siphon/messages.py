@@ -226,6 +226,7 @@ class Request:
 
     def __init__(self, source: Source) -> None:
         self.method = source.head.method
+        """The method as received; it stays ``"HEAD"`` where a GET handler answers it."""
         self._source = source
         self._path_params = source.path_params
         self._headers: dict[str, str] | None = None

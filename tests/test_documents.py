@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scripts import tables as tables_drawn
+from siphon import http
 from siphon.config.settings import ListenerSettings, Settings, ThreadSettings
 from siphon.wire.states import OWNERS, TABLE
 from tests.command import PORT_0, ROOT, Command, write
@@ -108,6 +109,17 @@ def test_the_states_and_moves_are_all_drawn() -> None:
     assert {state: (owner, moves.count("→")) for state, owner, moves in rows} == {
         state: (OWNERS[state], len(moves)) for state, moves in TABLE.items()
     }
+
+
+# The script API ----------------------------------------------------------------------------------
+
+
+def test_every_name_that_a_script_can_use_is_in_the_script_api() -> None:
+    page = (ROOT / "docs/script-api.md").read_text(encoding="utf-8")
+    shown = set(re.findall(r"^::: siphon\.(?:\w+\.)*(\w+)$", page, re.MULTILINE))
+    assert set(http.__all__) - shown == {"HttpStatusError"}
+    assert "`http.HttpStatusError` is `http.HTTPStatusError`" in page
+    assert "::: siphon.log\n" in page
 
 
 # The README and how to take part ---------------------------------------------------------------
