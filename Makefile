@@ -15,10 +15,11 @@ run: $(VENV)/ready    ## serve the example on 127.0.0.1:8080
 test: $(VENV)/ready   ## every test but the long ones
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(TESTS)
 
-check: $(VENV)/ready  ## lint, format and types; changes nothing
+check: $(VENV)/ready  ## lint, format, types and the SDK's names; changes nothing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python scripts/check_sdk_parity.py
 
 docs: $(DOCS_VENV)/ready ## the documentation as a site, in site/; links are checked
 	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --strict --quiet

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import linecache
 import sys
 import traceback
 from collections.abc import Iterator
@@ -43,6 +44,8 @@ def load_source(source: str, name: str) -> Registry:
     ``load`` does.
     """
     code = _compile(Path(name), source)
+    # So that tracebacks show its lines, as there is no file to read them from.
+    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
     registry = Registry()
     number = 1
     while (module_name := f"source_{number}") in sys.modules:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import weakref
 from contextvars import Context, copy_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from siphon.client.outbound import serving
 from siphon.config.mapping import settings_from
 from siphon.config.settings import ListenerSettings
+from siphon.errors import RequestCancelled
 from siphon.journal import recording
 from siphon.routing import routes_on
 from siphon.script.registry import Registry
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
     from siphon.testing.script import LoadedScript
     from siphon.testing.upstream import SentRequest
     from siphon.threads.listener import Site
+
+
+# What a server answers with a 500; beside these there are Ctrl-C and the outcomes of test frameworks.
+_ANSWERED: Final = (Exception, SystemExit, GeneratorExit, asyncio.CancelledError, RequestCancelled)
 
 
 class HttpTestHarness:
@@ -202,7 +208,7 @@ class HttpTestHarness:
         unexpected = self._http.take_unexpected()
         if unexpected is not None:
             raise unexpected
-        if error is not None and (self._raise_exceptions or not isinstance(error, Exception | SystemExit)):
+        if error is not None and (self._raise_exceptions or not isinstance(error, _ANSWERED)):
             raise error
         return response_of(answer)
 

@@ -18,7 +18,9 @@ class RecordedLog:
     def add(self, level: LogLevel, text: str) -> None:
         """Adds a line, and shows it on stderr: pytest prints that below a test that fails."""
         self.messages.append((level, text))
-        sys.stderr.write(f"{level:<7} {text}\n")
+        # What a script can log, such as a lone surrogate, is not always what a stream can write.
+        shown = text.encode("utf-8", "backslashreplace").decode()
+        sys.stderr.write(f"{level:<7} {shown}\n")
 
     def clear(self) -> None:
         """Forgets what was logged."""

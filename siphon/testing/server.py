@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from concurrent.futures import Future
 from dataclasses import replace
 from queue import SimpleQueue
 from time import monotonic
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 _STOP_GRACE_S: Final = 5.0
 # Sync members run on the thread that makes the request. These are for what goes on after its answer.
 _THREADS: Final = ThreadSettings(loops=1, blocking_min=1)
-_HELPERS_MAX: Final = 64
 
 
 def make_site(settings: ListenerSettings, routes: Sequence[Route], middlewares: Sequence[Middleware]) -> Site:
@@ -47,7 +47,7 @@ class InProcessServer:
     """One event loop on a thread of its own; everything else runs on the thread that makes a request.
 
     Any thread may call any method, also one that runs an event loop itself: then what is sync runs on
-    a helper, since on a server no sync code finds a running loop.
+    another, since on a server no sync code finds a running loop.
     """
 
     draining = False
@@ -58,7 +58,6 @@ class InProcessServer:
         self._lanes = Lanes(_THREADS, access_log=False, dev=False)
         self._loop = LoopWorker(0, context.copy())
         self._lanes.loops = (self._loop,)
-        self._helpers = ThreadPoolExecutor(_HELPERS_MAX, "siphon-blocking")
         self._loop.start()
 
     def kick(self, connection: Connection) -> None:
@@ -121,7 +120,13 @@ class InProcessServer:
         run = self._context.copy().run
         if asyncio._get_running_loop() is None:
             return run(function, *arguments)
-        return self._helpers.submit(functools.partial(run, function, *arguments)).result()
+        outcome: Future[Result] = Future()
+        thread = threading.Thread(
+            target=_settle, args=(outcome, functools.partial(run, function, *arguments)), daemon=True
+        )
+        thread.start()
+        thread.join()
+        return outcome.result()
 
     # Hooks -------------------------------------------------------------------------------------
 
@@ -143,9 +148,15 @@ class InProcessServer:
         """Cancels what is left, and lets the threads end. Once; any thread."""
         self._loop.stop()
         self._lanes.blocking.stop()
-        self._helpers.shutdown(wait=False)
 
     def join(self) -> bool:
         """Waits for the threads after ``stop``; False where one is still at code of the script's."""
         self._loop.join(_STOP_GRACE_S)
         return self._lanes.blocking.join(_STOP_GRACE_S) and not self._loop.is_alive()
+
+
+def _settle[T](outcome: Future[T], function: Callable[[], T]) -> None:
+    try:
+        outcome.set_result(function())
+    except BaseException as error:  # noqa: BLE001 - it is raised again on the thread that waits
+        outcome.set_exception(error)

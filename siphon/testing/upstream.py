@@ -166,6 +166,9 @@ class CannedTransport:
     def release(self) -> None:
         """There is nothing to close."""
 
+    def drop(self) -> None:
+        """Nor then."""
+
 
 def _check(response: object) -> None:
     if not isinstance(response, Response):
