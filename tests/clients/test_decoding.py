@@ -65,6 +65,8 @@ def test_the_bound_is_exact() -> None:
         (b"\x1f\x8bnonsense", "broken"),
         (gzip.compress(TEXT) + b"trailing", "broken"),
     ],
+    # The time is in the bytes, and workers must agree on the names of tests.
+    ids=["without its end", "half of it", "no gzip", "with more behind it"],
 )
 def test_a_broken_body_is_refused(body: bytes, complaint: str) -> None:
     with pytest.raises(ResponseRefused, match=complaint):
