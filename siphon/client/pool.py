@@ -52,15 +52,19 @@ class OriginPool(HTTPConnectionPool):
         self._origin = origin
         self._settings = settings
         self._threads = threads
-        tunnels = proxy is not None and (tls is not None or settings.http2_prior_knowledge)
         options: dict[str, Any] = {"tls": tls, "resolver": resolver}
         if proxy is not None:
             options |= {"_proxy": parse_url(str(proxy.origin)), "_proxy_headers": _credentials(proxy)}
         super().__init__(origin.host, origin.port, maxsize=settings.pool_size, block=True, **options)
         self.scheme = origin.scheme
-        self._tunnels = tunnels
+        self._proxy = proxy
+        self._tunnels = proxy is not None and (tls is not None or settings.http2_prior_knowledge)
         self._speaks_h2c = tls is None and settings.http2_prior_knowledge
         self.slots = Slots(self, 1 if tls is not None or self._speaks_h2c else settings.pool_size)
+
+    def _new_conn(self) -> Connection:
+        to = self._origin if self._proxy is None else self._proxy.origin
+        return Connection(to.host, to.port, **self.conn_kw)
 
     def serve(self, call: Call) -> bool:
         """Does a call's work and gives it its outcome. False where its slot was given back on the way."""
@@ -134,7 +138,7 @@ class OriginPool(HTTPConnectionPool):
     def _head(self, request: OutboundRequest) -> bytes:
         target = request.url.target
         fields = request.fields
-        if self.proxy is not None and not self._tunnels:
+        if self._proxy is not None and not self._tunnels:
             # A proxy that forwards is given the whole URL (RFC 9112, section 3.2.2).
             target = str(request.url)
             fields = (*fields, *self.proxy_headers.items())

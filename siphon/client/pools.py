@@ -70,8 +70,8 @@ class Pools(PoolManager):
         """One exchange with the request's origin; see ``siphon.client.outbound.Transport``."""
         loop = asyncio.get_running_loop()
         call = Call(request, self.settings, replies_of(loop))
-        timer = loop.call_at(deadline, call.expire)
         pool = self._submit(request.url.origin, call)
+        timer = loop.call_at(deadline, call.expire)
         try:
             return await call.future
         except asyncio.CancelledError:

@@ -163,7 +163,8 @@ class ResponseReader:
                 if isinstance(event, h11.EndOfMessage):
                     self.is_whole = True
                     self.keep_alive = (
-                        parser.their_state is h11.DONE
+                        bool(data)
+                        and parser.their_state is h11.DONE
                         and not parser.trailing_data[0]
                         and not self._is_framed_twice()
                     )
@@ -174,17 +175,14 @@ class ResponseReader:
             raise ResponseRefused(reason, broke_off=not data) from error
 
     def _take_event(self, event: object) -> None:
-        if isinstance(event, h11.InformationalResponse):
-            if event.status_code == 101:
-                raise ResponseRefused("the upstream switched to a protocol that nobody asked for")
-        elif isinstance(event, h11.Response):
+        if isinstance(event, h11.Response):
             self.status = event.status_code
             self.fields = [(name.decode("ascii"), value.decode("latin-1")) for name, value in event.headers]
         elif isinstance(event, h11.Data):
             self._received += len(event.data)
             self._check_size(self._received)
             self._parts.append(bytes(event.data))
-        else:
+        elif not isinstance(event, h11.InformationalResponse):
             raise ResponseRefused("the connection was closed before an answer", broke_off=True)
 
     def _is_framed_twice(self) -> bool:
