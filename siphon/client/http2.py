@@ -15,9 +15,9 @@ from siphon.wakeup import Wakeup
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Sequence
 
     from siphon.client.call import Call
+    from siphon.client.threads import ClientThreads, Slots
 
 _RECV_BYTES: Final = 65_536
 _SEND_BYTES: Final = 65_536
@@ -90,20 +90,18 @@ class Http2Connection:
 
     # The thread that owns the connection -------------------------------------------------------
 
-    def run(self, retire: Callable[[], None], put_back: Callable[[Sequence[Call]], None]) -> None:
-        """Serves the calls until the connection ends. Raises nothing.
-
-        ``retire`` is called once, as soon as it takes no more calls; ``put_back`` with calls that
-        another connection is to take.
-        """
-        self._retire = retire
-        self._put_back = put_back
+    def run(self, threads: ClientThreads, slots: Slots) -> None:
+        """Serves the calls of ``slots`` until the connection ends. Raises nothing."""
+        self._threads = threads
+        self._slots = slots
         self._is_retired = False
         failure: Exception = ResponseRefused("the connection was closed")
         try:
             self._sock.setblocking(False)
             self._streams.begin()
             failure = self._work()
+        except OSError as error:
+            failure = self._streams.receive_end(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, no call must wait for ever
             failure = error
         self._end(failure)
@@ -114,18 +112,25 @@ class Http2Connection:
         poll.register(self._wakeup.fd, select.POLLIN)
         poll.register(self._sock, select.POLLIN)
         streams = self._streams
-        idle_since = monotonic()
+        idle_since: float | None = None
         while True:
             takes_calls = self._take_posts()
             if not streams.is_idle:
-                idle_since = monotonic()
+                idle_since = None
             elif not takes_calls:
                 return ResponseRefused("the connection was closed")
+            elif idle_since is None:
+                idle_since = monotonic()
+                if self._threads.lack_a_thread():
+                    self.close_if_idle()
+            elif monotonic() - idle_since >= _IDLE_S:
+                self.close_if_idle()
             has_more = streams.advance()
             try:
                 is_blocked = self._flush()
-            except OSError as error:
-                return self._read_the_rest() or error
+            except OSError:
+                self._read_the_rest()
+                raise
             events = select.POLLIN if len(streams.outgoing) < _UNREAD_BYTES else 0
             if is_blocked or (has_more and not streams.outgoing):
                 events |= select.POLLOUT
@@ -133,8 +138,6 @@ class Http2Connection:
             ready = dict(poll.poll(self._timeout_ms(idle_since)))
             if ready.get(self._sock.fileno(), 0) & ~select.POLLOUT and not self._read():
                 return streams.receive_end()
-            if streams.is_idle and monotonic() - idle_since >= _IDLE_S:
-                self.close_if_idle()
 
     def _take_posts(self) -> bool:
         """Begins what others have asked for; whether the connection takes more calls."""
@@ -164,16 +167,16 @@ class Http2Connection:
             self._streams.refuse_line()
         refused, self._streams.refused = self._streams.refused, []
         if refused:
-            self._put_back(refused)
+            self._threads.put_back(self._slots, refused)
 
     def _retire_once(self) -> None:
         if not self._is_retired:
             self._is_retired = True
-            self._retire()
+            self._threads.retire(self._slots, self)
 
-    def _timeout_ms(self, idle_since: float) -> float | None:
+    def _timeout_ms(self, idle_since: float | None) -> float | None:
         streams = self._streams
-        if streams.is_idle:
+        if idle_since is not None:
             return max(0.0, idle_since + _IDLE_S - monotonic()) * 1000
         if streams.asked_at is not None and not self._is_retired:
             return max(0.0, streams.asked_at + SILENCE_S - monotonic()) * 1000
@@ -207,17 +210,11 @@ class Http2Connection:
             if not isinstance(sock, ssl.SSLSocket) or not sock.pending():
                 return True
 
-    def _read_the_rest(self) -> Exception | None:
+    def _read_the_rest(self) -> None:
         """Sending has failed. What the upstream said before it closed is still there to be read."""
         before = None
-        try:
-            while before != self._streams.received_at:
-                before = self._streams.received_at
-                if not self._read():
-                    return self._streams.receive_end()
-        except (OSError, ResponseRefused) as error:
-            return error
-        return None
+        while self._read() and before != self._streams.received_at:
+            before = self._streams.received_at
 
     def _end(self, failure: Exception) -> None:
         with self._lock:

@@ -14,6 +14,7 @@ from h2.events import (
     DataReceived,
     InformationalResponseReceived,
     RemoteSettingsChanged,
+    RequestReceived,
     ResponseReceived,
     StreamEnded,
     StreamReset,
@@ -26,7 +27,7 @@ from h2.settings import SettingCodes, Settings
 from siphon.client.call import AWAITING, IN_LINE, RECEIVING, SENDING, CallEnded
 from siphon.client.failures import failure_of
 from siphon.errors import ResponseRefused
-from siphon.wire.frames import FrameSplitter, Goaway
+from siphon.wire.frames import FrameSplitter, Goaway, stream_of, without_reset
 from siphon.wire.http2_fields import MalformedResponse, request_fields
 from siphon.wire.stream_response import StreamResponse
 
@@ -105,6 +106,7 @@ class Streams:
         self._streams_max = _STREAMS_AT_FIRST
         self._has_answered = False
         self._goaway: Goaway | None = None
+        self._end_code = ErrorCodes.NO_ERROR
         self.outgoing = bytearray()
         self.refused: list[Call] = []
         self.received_at = monotonic()
@@ -182,28 +184,28 @@ class Streams:
         """Takes what the upstream has sent. Raises ResponseRefused where the connection is of no more use."""
         self.received_at = monotonic()
         self.asked_at = None
-        for piece in self._splitter.split(data):
-            if isinstance(piece, Goaway):
-                self._go_away(piece)
-                continue
-            try:
-                events = self._h2.receive_data(piece)
-            except H2Error as error:
-                raise ResponseRefused(f"the upstream breaks the rules of HTTP/2: {_reason(error)}") from error
-            finally:
-                self._take_output()
-            for event in events:
-                handle = _HANDLERS.get(type(event))
-                if handle is not None:
-                    handle(self, event)
+        try:
+            for frame in self._splitter.split(data):
+                if isinstance(frame, Goaway):
+                    self._go_away(frame)
+                else:
+                    self._receive_frame(frame)
+        except H2Error as error:
+            self._end_code = error.error_code
+            raise ResponseRefused(f"the upstream breaks the rules of HTTP/2: {_reason(error)}") from error
+        except ResponseRefused:
+            self._end_code = ErrorCodes.PROTOCOL_ERROR
+            raise
 
-    def receive_end(self) -> ResponseRefused:
-        """The upstream has closed the connection: the error that its calls end in."""
+    def receive_end(self, error: OSError | None = None) -> Exception:
+        """The upstream has closed the connection, or it was lost: what its calls end in."""
         if not self._splitter.begun:
             return ResponseRefused(
                 "the connection was closed before anything in HTTP/2 came: does the upstream speak it?",
                 broke_off=True,
             )
+        if error is not None:
+            return error
         because = ""
         if self._goaway is not None and self._goaway.error_code:
             because = f" ({_named(self._goaway.error_code)}{_debug(self._goaway)})"
@@ -223,7 +225,9 @@ class Streams:
 
     def end(self) -> None:
         """Says good-bye (RFC 9113, section 6.8)."""
-        self._h2.close_connection()
+        # Where it has refused a frame, h2 has a GOAWAY ready that names no other reason.
+        self._h2.clear_outbound_data_buffer()
+        self._h2.close_connection(self._end_code)
         self._take_output()
 
     # One stream --------------------------------------------------------------------------------
@@ -310,12 +314,30 @@ class Streams:
 
     # What the upstream says --------------------------------------------------------------------
 
+    def _receive_frame(self, frame: bytes) -> None:
+        is_late = stream_of(frame) not in self._open
+        events = self._h2.receive_data(frame)
+        if is_late:
+            # h2 resets a stream that was given up once more for every frame that was on its way, and
+            # upstreams count resets.
+            self.outgoing += without_reset(self._h2.data_to_send())
+        for event in events:
+            handle = _HANDLERS.get(type(event))
+            if handle is not None:
+                handle(self, event)
+        self._take_output()
+
     def _go_away(self, goaway: Goaway) -> None:
         self._goaway = goaway
         reason = f"the upstream refused the request: it is going away{_debug(goaway)}"
         for stream in [stream for id_, stream in self._open.items() if id_ > goaway.last_stream_id]:
             self._close(stream, None)
             self._refuse(stream, ResponseRefused(reason, broke_off=True))
+
+    def _request_received(self, event: RequestReceived) -> None:
+        raise ResponseRefused(
+            f"the upstream breaks the rules of HTTP/2: a request on stream {event.stream_id}"
+        )
 
     def _settings_changed(self, _event: Any) -> None:
         self._streams_max = self._h2.remote_settings.max_concurrent_streams
@@ -346,7 +368,6 @@ class Streams:
                 malformed = isinstance(error, MalformedResponse)
                 self._close(stream, ErrorCodes.PROTOCOL_ERROR if malformed else ErrorCodes.CANCEL)
                 _fail(stream.call, error)
-        self._take_output()
 
     def _stream_ended(self, event: StreamEnded) -> None:
         stream = self._open.get(event.stream_id)
@@ -354,7 +375,6 @@ class Streams:
             return
         # An upstream that has answered needs no more of the request (RFC 9113, section 8.1).
         self._close(stream, ErrorCodes.NO_ERROR if stream.body else None)
-        self._take_output()
         self._deliver(stream)
 
     def _stream_reset(self, event: StreamReset) -> None:
@@ -379,6 +399,7 @@ _HANDLERS: Final[dict[type[Event], Callable[[Streams, Any], None]]] = {
     DataReceived: Streams._data_received,
     InformationalResponseReceived: Streams._interim_received,
     RemoteSettingsChanged: Streams._settings_changed,
+    RequestReceived: Streams._request_received,
     ResponseReceived: Streams._head_received,
     StreamEnded: Streams._stream_ended,
     StreamReset: Streams._stream_reset,

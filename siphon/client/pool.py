@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from urllib3 import HTTPConnectionPool
@@ -158,9 +157,7 @@ class OriginPool(HTTPConnectionPool):
         shared = Http2Connection(sock)
         shared.submit(call)
         self._threads.adopt(self.slots, shared)
-        shared.run(
-            partial(self._threads.retire, self.slots, shared), partial(self._threads.put_back, self.slots)
-        )
+        shared.run(self._threads, self.slots)
         return False
 
 

@@ -164,6 +164,11 @@ class ClientThreads:
             call.fail(_refused(call, "its connection was closed, and there is to be no other"))
         self._wake(assigned)
 
+    def lack_a_thread(self) -> bool:
+        """Whether calls wait for a thread, and a connection that is idle had better end. Any thread."""
+        with self._lock:
+            return bool(self._turns)
+
     def close(self, slots: Slots) -> None:
         """From now on ``slots`` keep no connection whose calls are done."""
         with self._lock:

@@ -10,6 +10,7 @@ _GOAWAY: Final = 7
 _ACK: Final = 1
 # SETTINGS_MAX_FRAME_SIZE, which siphon leaves as it is (RFC 9113, section 6.5.2).
 _MAX_FRAME_BYTES: Final = 16_384
+_RST_STREAM_HEADER: Final = b"\0\0\4\3\0"
 
 
 class Goaway(NamedTuple):
@@ -26,69 +27,66 @@ class FrameSplitter:
 
     h2 gets one frame at a time, so that its state is never ahead of what has been made of its events.
     It never gets a GOAWAY: it would take no frame after one, and those streams go on that the peer has
-    begun to process.
+    begun to process. ``begun``: the peer has shown that it speaks HTTP/2.
     """
 
-    __slots__ = ("_begun", "_buffer", "_left")
+    __slots__ = ("_buffer", "begun")
 
     def __init__(self) -> None:
-        self._begun = False
         self._buffer = b""
-        # What is missing of a frame whose beginning has been handed on.
-        self._left = 0
-
-    @property
-    def begun(self) -> bool:
-        """Whether the peer has shown that it speaks HTTP/2."""
-        return self._begun
+        self.begun = False
 
     def split(self, data: bytes) -> list[bytes | Goaway]:
-        """Whole frames, the part of one that has come of the last, and GOAWAYs, in order.
+        """The whole frames, and GOAWAYs, in order.
 
-        Raises ResponseRefused where it is not HTTP/2 at all, and for a GOAWAY that is none.
+        Raises ResponseRefused for what is no HTTP/2, too long a frame, and a GOAWAY that is none.
         """
         if self._buffer:
             data = self._buffer + data
-            self._buffer = b""
-        pieces: list[bytes | Goaway] = []
+        frames: list[bytes | Goaway] = []
         at = 0
-        if self._left:
-            at = min(self._left, len(data))
-            self._left -= at
-            pieces.append(data[:at])
-        if not self._begun and data:
-            self._check_beginning(data)
-        while at < len(data):
-            if len(data) - at < _HEADER_BYTES:
-                self._buffer = data[at:]
-                break
+        while len(data) - at >= _HEADER_BYTES:
+            if not self.begun:
+                _check_first(data)
+                self.begun = True
             length = int.from_bytes(data[at : at + 3])
+            if length > _MAX_FRAME_BYTES:
+                raise ResponseRefused(f"the upstream breaks the rules of HTTP/2: a frame of {length} bytes")
             end = at + _HEADER_BYTES + length
-            if data[at + 3] == _GOAWAY:
-                if not 8 <= length <= _MAX_FRAME_BYTES or data[at + 5 : at + 9] != b"\0\0\0\0":
-                    raise ResponseRefused("the upstream breaks the rules of HTTP/2: a malformed GOAWAY")
-                if end > len(data):
-                    self._buffer = data[at:]
-                    break
-                pieces.append(_goaway(data[at + _HEADER_BYTES : end]))
-            else:
-                pieces.append(data[at:end])
-                self._left = max(0, end - len(data))
+            if end > len(data):
+                break
+            frame = data[at:end]
+            frames.append(_goaway(frame) if frame[3] == _GOAWAY else frame)
             at = end
-        return pieces
-
-    def _check_beginning(self, data: bytes) -> None:
-        """The first frame is SETTINGS and no acknowledgement of any (RFC 9113, section 3.4)."""
-        if data.startswith(b"HTTP/"[: len(data)]):
-            raise ResponseRefused("the upstream answers in HTTP/1.1 to HTTP/2: it does not speak it here")
-        if len(data) < _HEADER_BYTES:
-            return
-        if data[3] != _SETTINGS or data[4] & _ACK:
-            raise ResponseRefused("the upstream does not speak HTTP/2: its first frame is no SETTINGS")
-        self._begun = True
+        self._buffer = data[at:]
+        return frames
 
 
-def _goaway(payload: bytes) -> Goaway:
-    # The first bit of the stream's number is reserved.
-    last_stream_id = int.from_bytes(payload[:4]) & 0x7FFF_FFFF
-    return Goaway(last_stream_id, int.from_bytes(payload[4:8]), payload[8:])
+def stream_of(frame: bytes) -> int:
+    """The number of the stream that a frame is on; 0 for the connection."""
+    return _number(frame[5:9])
+
+
+def without_reset(frames: bytes) -> bytes:
+    """``frames`` without the last one if that is a RST_STREAM."""
+    return frames[:-13] if frames[-13:-8] == _RST_STREAM_HEADER else frames
+
+
+def _check_first(data: bytes) -> None:
+    """The first frame is SETTINGS, and acknowledges none (RFC 9113, section 3.4)."""
+    if data.startswith(b"HTTP/1."):
+        raise ResponseRefused("the upstream answers in HTTP/1.1: it does not speak HTTP/2 here")
+    if data[3] != _SETTINGS or data[4] & _ACK:
+        raise ResponseRefused("the upstream does not speak HTTP/2: its first frame is no SETTINGS")
+
+
+def _goaway(frame: bytes) -> Goaway:
+    payload = frame[_HEADER_BYTES:]
+    if len(payload) < 8 or stream_of(frame):
+        raise ResponseRefused("the upstream breaks the rules of HTTP/2: a malformed GOAWAY")
+    return Goaway(_number(payload[:4]), int.from_bytes(payload[4:8]), payload[8:])
+
+
+def _number(data: bytes) -> int:
+    # The first bit is reserved.
+    return int.from_bytes(data) & 0x7FFF_FFFF
