@@ -70,7 +70,10 @@ class Connection(HTTPConnection):
             assert self.call is not None
             self.call.phase = SHAKING_HANDS
             name = self._tunnel_host or self.host
-            self.sock = self._tls().wrap_socket(self.sock, server_hostname=name.rstrip("."))
+            # An end of the stream without TLS's own could be anybody's doing: it is an error, not an end.
+            self.sock = self._tls().wrap_socket(
+                self.sock, server_hostname=name.rstrip("."), suppress_ragged_eofs=False
+            )
         self._poll = select.poll()
         self._poll.register(self.sock, select.POLLIN)
 

@@ -72,7 +72,8 @@ class OriginPool(HTTPConnectionPool):
         except CallEnded:
             return True
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller must not wait for ever
-            call.fail(failure_of(error, call))
+            if not call.ended:
+                call.fail(failure_of(error, call))
             return True
 
     def _serve(self, call: Call) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from tests.certificates import Certificates, Identity
     from tests.clients.conftest import MakeClients
     from tests.clients.nginx import Site
+    from tests.clients.upstream import Peer
 
 
 def get(url: str, **arguments: Any) -> http.Response:
@@ -171,3 +173,25 @@ def test_http_1_1_over_tls_uses_as_many_connections_as_the_pool_has(
 
         asyncio.run(main())
         assert 1 <= upstream.connections <= 4
+
+
+@pytest.mark.parametrize("says_goodbye", [True, False])
+def test_a_body_ends_with_the_connection_only_where_tls_says_so(
+    clients: Clients, certificates: Certificates, says_goodbye: bool
+) -> None:
+    def until_the_end(peer: Peer, upstream: Upstream) -> None:
+        peer.request()
+        peer.send(b"HTTP/1.1 200 OK\r\n\r\nall of it, or is it?")
+        assert isinstance(peer.sock, ssl.SSLSocket)
+        if says_goodbye:
+            peer.sock.unwrap()
+        else:
+            peer.sock.shutdown(socket.SHUT_RDWR)
+
+    roots = str(certificates.authority.certificate)
+    with Upstream(until_the_end, tls=context(certificates.server)) as upstream:
+        if says_goodbye:
+            assert get(upstream.url, verify=roots).body == b"all of it, or is it?"
+        else:
+            with pytest.raises(http.ProtocolError, match="the connection was lost"):
+                get(upstream.url, verify=roots)

@@ -150,6 +150,8 @@ class Upstream:
                 sock, _ = self._listener.accept()
             except OSError:
                 return
+            # What is sent in pieces goes out in pieces, without a wait for the client's acknowledgement.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._lock:
                 self._sockets.append(sock)
                 thread = threading.Thread(target=self._serve, args=(sock, len(self._sockets)))
