@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 import threading
 from collections import deque
@@ -72,8 +71,6 @@ class H2Peer:
         self.state.initiate_connection()
         # h2 holds the client to these once it has acknowledged them.
         self.state.update_settings(dict(settings or {}))
-        # An answer is written in pieces, and none of them is to wait for an acknowledgement.
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._events: deque[Event] = deque()
         self.flush()
 
