@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import ssl
 import threading
 from collections import deque
@@ -82,6 +83,10 @@ class H2Peer:
             if not self._receive():
                 return None
         return self._events.popleft()
+
+    def has_event(self, within_s: float) -> bool:
+        """Whether the client has sent something, or does so in time."""
+        return bool(self._events or select.select([self.sock], [], [], within_s)[0])
 
     def event_of[E: Event](self, kind: type[E]) -> E | None:
         """The next event of a kind; those before it are passed over. None once the client has closed."""
