@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import gc
+import threading
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,10 +17,25 @@ from siphon_sdk.http_testing import HttpTestHarness
 from tests.command import ROOT
 from tests.test_documents import README, blocks
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 
 @pytest.fixture(autouse=True)
 def in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    """The documentation's example closes no harness: the next test must not see it end."""
+    before = set(threading.enumerate())
+    yield
+    gc.collect()
+    for thread in set(threading.enumerate()) - before:
+        if thread.name != "siphon-log":
+            thread.join(20)
+            assert not thread.is_alive()
 
 
 def test_user_proxy():  # type: ignore[no-untyped-def] # as the documentation has it
