@@ -67,7 +67,7 @@ OURS_ALONE: Final[Reviewed] = {
         }
     ),
     "the whole of a request and of a response": frozenset(
-        {"MockRequest.query", "MockRequest.raw_path", "MockResponse.parts"}
+        {"MockRequest.query", "MockRequest.raw_path", "MockRequest.raw_query", "MockResponse.parts"}
     ),
     "more of what a client can do": frozenset(
         {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -13,19 +12,25 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.command import ROOT, environment, write
+from tests.page import blocks
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-DOCUMENTS = [ROOT / "README.md"]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+# Scripts for what siphon replaces: docs/migrating.md.
+FOREIGN = ("_flask.py", "_fastapi.py")
 SCRIPTS = [*sorted((ROOT / "examples").glob("*.py")), *sorted((ROOT / "tests/typed").glob("[!_]*.py"))]
 
 
-def snippets(document: Path) -> list[str]:
-    """The Python blocks of a document that are whole scripts."""
-    text = document.read_text(encoding="utf-8")
-    blocks = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    return [block for block in blocks if "import" in block]
+def snippets(document: Path) -> dict[str, str]:
+    """The scripts of a document, by a name for each."""
+    stem = document.stem.replace("-", "_")
+    return {
+        f"{stem}_{block.title}": block.text
+        for block in blocks(document.read_text(encoding="utf-8"))
+        if block.language == "python" and not block.included and not block.title.endswith(FOREIGN)
+    }
 
 
 @pytest.fixture
@@ -34,8 +39,8 @@ def project(tmp_path: Path) -> Path:
     for script in SCRIPTS:
         shutil.copy(script, tmp_path)
     for document in DOCUMENTS:
-        for number, snippet in enumerate(snippets(document)):
-            write(tmp_path, f"{document.stem.replace('-', '_')}_{number}.py", snippet)
+        for name, snippet in snippets(document).items():
+            write(tmp_path, name, snippet)
     settings = {
         "typeCheckingMode": "strict",
         "include": ["."],
@@ -61,7 +66,7 @@ def run(folder: Path, *command: str, **variables: str) -> subprocess.CompletedPr
 
 def test_there_is_something_to_check(project: Path) -> None:
     names = {path.name for path in project.glob("*.py")}
-    assert names >= {"rest_api.py", "right.py", "wrong.py", "README_0.py"}
+    assert names >= {"rest_api.py", "right.py", "wrong.py", "README_hello.py", "migrating_notes.py"}
 
 
 def test_mypy_accepts_what_it_should_and_refuses_the_rest(project: Path) -> None:
