@@ -56,6 +56,16 @@ class HarnessExchange(Exchange):
         self.error = error
         return super().failure(error, request, dev=dev)
 
+    def take_error(self) -> BaseException | None:
+        """The exception behind the answer, if any: what came after a 504 is nobody's.
+
+        Its traceback refers to this exchange and to the frames of its caller, so neither may keep it.
+        """
+        try:
+            return None if self.ended else self.error
+        finally:
+            self.error = None
+
     def answer(self, response: Response, encoder: Encoder) -> None:
         # The server's acceptor would have answered meanwhile; sync code on the calling thread keeps it busy.
         if monotonic() < self.deadline:

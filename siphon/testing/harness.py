@@ -90,6 +90,10 @@ class HttpTestHarness:
         if not self._server.join():
             raise RuntimeError("a handler, hook or task of the script does not end, and keeps its thread")
 
+    def _check_open(self) -> None:
+        if not self._stop.alive:
+            raise RuntimeError("this harness has been closed")
+
     # What a test looks at ----------------------------------------------------------------------
 
     @property
@@ -136,6 +140,7 @@ class HttpTestHarness:
         self._load(load_source, source, name)
 
     def _load[*Arguments](self, load: Callable[[*Arguments], LoadedScript], *arguments: *Arguments) -> None:
+        self._check_open()
         script = self._context.copy().run(load, *arguments)
         self._scripts.append(script)
         self._registry.extend(script.registry)
@@ -146,6 +151,7 @@ class HttpTestHarness:
 
         Raises what a hook raises.
         """
+        self._check_open()
         for hook in self._registry.on_startup:
             self._server.run_hook(hook, on_loop=False)
         for hook in self._registry.on_loop_startup:
@@ -156,6 +162,7 @@ class HttpTestHarness:
 
         As on a server, all of them run; then what the first that failed has raised is raised.
         """
+        self._check_open()
         errors: list[BaseException] = []
         for hook in self._registry.on_loop_shutdown:
             self._attempt(hook, errors, on_loop=True)
@@ -199,18 +206,23 @@ class HttpTestHarness:
                 the first of ``config``, or one that serves all routes.
 
         Raises:
-            RuntimeError: No script is loaded.
+            RuntimeError: No script is loaded, or the harness has been closed.
             ValueError: There is no such listener, or no client can send that.
             UnexpectedCall: ``strict`` was asked for, and an outbound call had no answer.
         """
+        self._check_open()
         message = request_bytes(method.upper(), path, headers, query_params, body)
         answer, error = self._server.exchange(self._site(listener), message, client, path_params)
-        unexpected = self._http.take_unexpected()
-        if unexpected is not None:
-            raise unexpected
-        if error is not None and (self._raise_exceptions or not isinstance(error, _ANSWERED)):
-            raise error
-        return response_of(answer)
+        try:
+            unexpected = self._http.take_unexpected()
+            if unexpected is not None:
+                raise unexpected
+            if error is not None and (self._raise_exceptions or not isinstance(error, _ANSWERED)):
+                raise error
+            return response_of(answer)
+        finally:
+            # Its traceback refers to this frame.
+            del error
 
     def _site(self, listener: str | None) -> Site:
         if listener not in self._sites:
@@ -239,8 +251,9 @@ class HttpTestHarness:
     def reset(self) -> None:
         """Forgets the script, its tasks, the canned answers and all that was recorded.
 
-        Raises RuntimeError where code of the script's does not end.
+        Raises RuntimeError where code of the script's does not end, or the harness has been closed.
         """
+        self._check_open()
         self._end()
         self._http.clear()
         self._log.clear()

@@ -109,9 +109,7 @@ class InProcessServer:
         else:
             exchange.on_worker(caller)
         caller.serve(sock)
-        # Taken out of the exchange, which its traceback refers to. What came after a 504 is nobody's answer.
-        raised, exchange.error = exchange.error, None
-        return sock.sent, None if exchange.ended else raised
+        return sock.sent, exchange.take_error()
 
     def _off_loop[*Arguments, Result](
         self, function: Callable[[*Arguments], Result], *arguments: *Arguments

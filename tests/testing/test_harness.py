@@ -368,12 +368,17 @@ def sync(req):
     threading.Event().wait(0.2)
     return http.Response(body="late")
 
+@http.route("/fails")
+def fails(req):
+    threading.Event().wait(0.2)
+    raise ValueError("late")
+
 @http.route("/told")
 def told(req): return http.Response(body=f"{cancelled.wait(20)} {caught}")
 """
 
 
-@pytest.mark.parametrize("path", ["/async", "/held", "/sync"])
+@pytest.mark.parametrize("path", ["/async", "/held", "/sync", "/fails"])
 def test_a_handler_over_its_time_is_answered_with_504(load: Load, path: str) -> None:
     harness = load(SLOW, config={"servers": [{"request_timeout_ms": 100}]}, raise_exceptions=True)
     response = harness.request("GET", path)
@@ -591,6 +596,30 @@ def test_closing_ends_the_threads_and_may_be_done_twice() -> None:
     harness.close()
 
 
+@pytest.mark.parametrize("path", ["/sync", "/async", "/fails"])
+def test_a_request_leaves_nothing_to_the_collector(load: Load, path: str) -> None:
+    harness = load("""
+@http.route("/sync")
+def sync(req): return http.Response()
+
+@http.route("/async")
+async def on_loop(req): return http.Response()
+
+@http.route("/fails")
+def fails(req): raise ValueError("broken")
+""")
+    harness.request("GET", path)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(10):
+            harness.request("GET", path)
+        found = gc.collect()
+    finally:
+        gc.enable()
+    assert found == 0
+
+
 def test_a_harness_that_nobody_closes_ends_its_threads_when_it_is_forgotten() -> None:
     before = threads_of_siphon()
     harness = HttpTestHarness()
@@ -642,28 +671,40 @@ async def root(req):
     assert harness.request().status == 200
 
 
-def test_closing_while_the_script_keeps_a_thread_says_so(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+GATE = threading.Event()
+
+
+def test_closing_while_the_script_keeps_a_thread_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("siphon.testing.server._STOP_GRACE_S", 0.05)
+    before = threads_of_siphon()
     harness = HttpTestHarness({"servers": [{"request_timeout_ms": 50}]})
     harness.load_source("""
 from siphon import http
-import threading
-gate = threading.Event()
+from tests.testing.test_harness import GATE
 
 @http.route("/")
 async def root(req):
-    gate.wait(20)
-    return http.Response()
-
-@http.route("/gate")
-def let_go(req):
-    gate.set()
+    GATE.wait(20)
     return http.Response()
 """)
+    kept = threads_of_siphon() - before
     assert harness.request().status == 504
     with pytest.raises(RuntimeError, match="does not end"):
         harness.close()
-    assert harness.request("GET", "/gate").status == 200
+    GATE.set()
+    for thread in kept:
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+def test_a_closed_harness_takes_no_more_requests(load: Load) -> None:
+    harness = load(ECHO)
+    harness.request("GET", "/echo/1")
+    harness.close()
+    assert harness.log.messages == []
+    for late in (harness.request, harness.run_startup, harness.reset):
+        with pytest.raises(RuntimeError, match="has been closed"):
+            late()
 
 
 # A request without a harness ---------------------------------------------------------------------

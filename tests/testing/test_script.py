@@ -114,6 +114,28 @@ def test_what_the_test_has_imported_before_is_shared_with_the_script(
     assert sys.modules.pop("shared_with_test") is shared_with_test
 
 
+def test_a_module_of_a_package_that_the_test_has_imported_runs_for_each_harness(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "package_of_test").mkdir()
+    write(tmp_path / "package_of_test", "__init__.py", "")
+    route = (
+        "from siphon import http\n@http.route('/part')\ndef part(req): return http.Response(body='part')\n"
+    )
+    write(tmp_path / "package_of_test", "routes.py", route)
+    write(tmp_path, "app.py", f"from package_of_test import routes\n{route.replace('/part', '/')}")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import package_of_test  # type: ignore[import-not-found]
+
+    for _ in range(2):
+        with HttpTestHarness() as harness, HttpTestHarness() as other:
+            for each in (harness, other):
+                each.load_script(tmp_path / "app.py")
+                assert each.request("GET", "/part").body == b"part"
+    assert not hasattr(package_of_test, "routes")
+    del sys.modules["package_of_test"]
+
+
 def test_a_load_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     script = project(tmp_path)
     write(tmp_path, "app.py", "import beside\nimport no_such_module\n")
