@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 import siphon_sdk
@@ -13,7 +11,6 @@ from siphon import http, testing
 from siphon_sdk.http import MockResponse
 from siphon_sdk.http_testing import HttpTestHarness
 from tests.command import ROOT
-from tests.test_documents import README, blocks
 
 
 @pytest.fixture(autouse=True)
@@ -32,13 +29,6 @@ def test_user_proxy():  # type: ignore[no-untyped-def] # as the documentation ha
 
     # assert on what the script sent upstream
     assert harness.sent_requests[0]["path"] == "/v1/users/42"
-
-
-def test_the_readmes_example_of_a_test_passes(siphon_harness: HttpTestHarness) -> None:
-    (test,) = [one for one in blocks(README, "python") if "siphon_harness" in one]
-    namespace: dict[str, Any] = {}
-    exec(test, namespace)  # noqa: S102 - what a reader would put into a file
-    namespace["test_user"](siphon_harness)
 
 
 def test_the_sdks_names_are_siphons() -> None:
