@@ -52,7 +52,7 @@ def test_every_file_that_the_design_names_is_there() -> None:
 def test_the_threads_of_a_server_are_those_in_the_table(tmp_path: Path) -> None:
     write(tmp_path, "app.py", THREADS_SCRIPT)
     with Command("app.py", *PORT_0, "--acceptors", "2", "--loops", "3", cwd=tmp_path).started() as command:
-        names = command.connect().get("/").body.decode().split()
+        names = command.connect().get(f"/{command.ports[0]}").body.decode().split()
         command.signal(signal.SIGTERM)
         assert command.ended()[0] == 0
     documented = {row[0].strip("`").replace("-N", "") for row in table(DESIGN, "## Threads")} - {"main"}
@@ -69,13 +69,26 @@ def test_the_diagram_has_the_threads_of_the_table() -> None:
 
 
 THREADS_SCRIPT = """
+import socket
 import threading
 from siphon import http, log
 
-@http.route("/")
+seen = set()
+ask = socket.getaddrinfo
+
+def noted(*arguments, **options):
+    seen.add(threading.current_thread().name)
+    return ask(*arguments, **options)
+
+socket.getaddrinfo = noted
+
+@http.route("/{port}")
 async def names(req):
     log.info("the log's own thread starts with the first line")
-    return http.Response(body=" ".join(thread.name for thread in threading.enumerate()))
+    async with http.Client(base_url=f"http://localhost:{req.path_params['port']}") as client:
+        await client.get("/")
+    seen.update(thread.name for thread in threading.enumerate())
+    return http.Response(body=" ".join(seen))
 """
 
 

@@ -52,6 +52,7 @@ class Call:
         "ended",
         "error",
         "future",
+        "is_resent",
         "phase",
         "request",
         "response",
@@ -63,6 +64,8 @@ class Call:
         self.settings = settings
         self.phase = IN_LINE
         self.ended = False
+        # Whether it was sent, and sent anew because the upstream had not processed it.
+        self.is_resent = False
         self.future: asyncio.Future[ClientResponse] = replies.loop.create_future()
         self.response: ClientResponse | None = None
         self.error: BaseException | None = None

@@ -87,12 +87,12 @@ class Connection(HTTPConnection):
         """Whether it can take a request: what can be read now is an end, or answers nothing."""
         return self._poll is not None and not self._poll.poll(0)
 
-    def hand_over(self) -> tuple[socket.socket, Plug]:
-        """The socket and its plug, for a protocol of its own. Nothing is left of them here."""
-        sock, plug = self.sock, self._plug
-        assert plug is not None
-        self.sock = self._plug = self._poll = None
-        return sock, plug
+    def hand_over(self) -> socket.socket:
+        """The socket, for a protocol of its own, once no call is attached to it."""
+        sock = self.sock
+        self.sock = None
+        self.close()
+        return sock
 
     def close(self) -> None:
         """Closes, once the call it works for cannot interrupt it any more."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from urllib3 import HTTPConnectionPool
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from siphon.client.call import Call
-    from siphon.client.dial import Plug
     from siphon.client.request import OutboundRequest
     from siphon.client.resolver import Resolver
     from siphon.client.threads import ClientThreads
@@ -82,7 +80,7 @@ class OriginPool(HTTPConnectionPool):
         # Never waits: whoever has a slot finds a place in the pool.
         connection = cast("Connection", self._get_conn())
         kept: Connection | None = None
-        handed_over: tuple[socket.socket, Plug] | None = None
+        handed_over: socket.socket | None = None
         try:
             connection.call = call
             is_reused = connection.sock is not None
@@ -102,10 +100,15 @@ class OriginPool(HTTPConnectionPool):
             connection.call = None
             self._put_conn(kept)
         if handed_over is not None:
-            return self._multiplex(*handed_over, call)
+            return self._multiplex(handed_over, call)
         assert reader.status is not None
         call.deliver(reader.status, reader.fields, reader.body)
         return True
+
+    def close(self) -> None:
+        """Closes the idle connections, and one that carries many calls after its last."""
+        super().close()
+        self._threads.close(self.slots)
 
     def _connect(self, connection: Connection) -> None:
         if self._tunnels:
@@ -147,15 +150,15 @@ class OriginPool(HTTPConnectionPool):
         ]
         return "\r\n".join(lines).encode("latin-1")
 
-    def _multiplex(self, sock: socket.socket, plug: Plug, call: Call) -> bool:
+    def _multiplex(self, sock: socket.socket, call: Call) -> bool:
         """Makes a connection one that carries many calls; this thread is its own until it ends."""
         # Imported where it is first needed: h2 and hpack cost 5 MB.
         from siphon.client.http2 import Http2Connection
 
-        shared = Http2Connection(sock, plug, self._settings)
+        shared = Http2Connection(sock)
         shared.submit(call)
         self._threads.adopt(self.slots, shared)
-        shared.run(partial(self._threads.retire, self.slots, shared))
+        shared.run(self._threads, self.slots)
         return False
 
 

@@ -12,6 +12,8 @@ from siphon.errors import ConnectError
 from siphon.journal import journal
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from siphon.client.call import Call
 
 
@@ -34,6 +36,9 @@ class Multiplexed(Protocol):
     def close_if_idle(self) -> bool:
         """Ends a connection without calls, so that its thread is free; whether it does. Any thread."""
 
+    def finish(self) -> None:
+        """Takes no more calls and ends after the last it has. Any thread; returns at once."""
+
 
 class Slots:
     """How many calls to one origin may be at work, and those in line for it. Guarded by ``ClientThreads``."""
@@ -48,6 +53,8 @@ class Slots:
         self.has_turn = False
         self.multiplexed: Multiplexed | None = None
         self.is_closed = False
+        # Its connections are not kept once their calls are done.
+        self.keeps_none = False
         self.last_used = 0.0
 
     @property
@@ -121,12 +128,16 @@ class ClientThreads:
         with self._lock:
             slots.multiplexed = connection
             self._multiplexed.append(connection)
+            # Whoever closes from now on sees it; whoever has done so before did not.
+            closing = self._stopping or slots.keeps_none
             while slots.in_line:
                 call, _ = slots.in_line.popitem(last=False)
                 if not connection.submit(call):
                     slots.in_line[call] = None
                     slots.in_line.move_to_end(call, last=False)
-                    return
+                    break
+        if closing:
+            connection.finish()
 
     def retire(self, slots: Slots, connection: Multiplexed) -> None:
         """``connection`` takes no more calls: the next one makes another. Its own thread, before it ends."""
@@ -138,6 +149,33 @@ class ClientThreads:
             slots.busy -= 1
             assigned = self._assign(slots)
         self._wake(assigned)
+
+    def put_back(self, slots: Slots, calls: Sequence[Call]) -> None:
+        """Calls that a connection took and has not processed go first on the next one. Its own thread."""
+        with self._lock:
+            refused = calls if slots.is_closed or self._stopping else ()
+            if not refused:
+                for call in reversed(calls):
+                    if slots.multiplexed is None or not slots.multiplexed.submit(call):
+                        slots.in_line[call] = None
+                        slots.in_line.move_to_end(call, last=False)
+            assigned = self._assign(slots)
+        for call in refused:
+            call.fail(_refused(call, "its connection was closed, and there is to be no other"))
+        self._wake(assigned)
+
+    def lack_a_thread(self) -> bool:
+        """Whether calls wait for a thread, and a connection that is idle had better end. Any thread."""
+        with self._lock:
+            return bool(self._turns)
+
+    def close(self, slots: Slots) -> None:
+        """From now on ``slots`` keep no connection whose calls are done."""
+        with self._lock:
+            slots.keeps_none = True
+            connection = slots.multiplexed
+        if connection is not None:
+            connection.finish()
 
     # The threads' own --------------------------------------------------------------------------
 
@@ -187,7 +225,7 @@ class ClientThreads:
         for call in refused:
             call.fail(_refused(call, "siphon is stopping"))
         for connection in multiplexed:
-            connection.close_if_idle()
+            connection.finish()
         for worker in parked:
             worker.gate.put(None)
 

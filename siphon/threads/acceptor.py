@@ -13,8 +13,8 @@ from siphon.threads.admission import Admission
 from siphon.threads.connection import OWNER_NEEDED, TOO_SLOW, Connection, peer_name
 from siphon.threads.exchange import Exchange
 from siphon.threads.poller import READABLE, WRITABLE, make_poller
-from siphon.threads.wakeup import Wakeup
 from siphon.threads.wheel import Wheel
+from siphon.wakeup import Wakeup
 from siphon.wire.encode import Encoder
 from siphon.wire.states import (
     BODY,

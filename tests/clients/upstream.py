@@ -141,8 +141,8 @@ class Upstream:
             thread.join(10)
             assert not thread.is_alive()
         self._listener.close()
-        if error is None:
-            assert not self.failures, self.failures
+        if self.failures:
+            raise AssertionError(f"the upstream's behaviour failed: {self.failures}") from error
 
     def _accept(self) -> None:
         while True:

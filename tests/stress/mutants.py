@@ -284,6 +284,34 @@ MUTANTS: Final = (
         "            pass\n",
         "test_outbound.py",
     ),
+    Mutant(
+        "http2: calls are submitted without the lock",
+        "client/http2.py",
+        "        with self._lock:\n            if not self._takes_calls:\n                return False\n",
+        "        if True:\n            if not self._takes_calls:\n                return False\n",
+        "test_http2.py",
+    ),
+    Mutant(
+        "http2: calls are cancelled without the lock",
+        "client/http2.py",
+        "        with self._lock:\n            self._cancelled.append(stream)\n",
+        "        if True:\n            self._cancelled.append(stream)\n",
+        "test_http2.py",
+    ),
+    Mutant(
+        "http2: a call that has ended keeps its stream",
+        "client/http2_streams.py",
+        "            self._close(stream, ErrorCodes.CANCEL)\n",
+        "            pass\n",
+        "test_http2.py",
+    ),
+    Mutant(
+        "http2: an upstream that goes away gets more calls",
+        "client/http2.py",
+        "            if not streams.takes_calls:\n                self._takes_calls = False\n",
+        "            pass\n",
+        "test_http2.py",
+    ),
 )
 
 
