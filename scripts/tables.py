@@ -101,6 +101,8 @@ def _row(field: dataclasses.Field[Any], one: Setting) -> tuple[str, str, str, st
 def _default(field: dataclasses.Field[Any]) -> str:
     if field.default_factory is usable_cpus:
         return "usable processors"
+    if field.default is dataclasses.MISSING:
+        return "required"
     if field.default is None:
         return "none"
     if field.default == ():

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from siphon.config.load import Overrides, load
 from tests.command import PORT_0, ROOT, Command, environment, run
+from tests.tools import needed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -146,6 +147,8 @@ class Player:
         return banner
 
     def _run(self, command: str) -> str:
+        if "curl " in command:
+            needed("curl", "run scripts/apt.sh test")
         if self._server is not None:
             command = command.replace("127.0.0.1:8080", f"127.0.0.1:{self._server.ports[0]}")
         path = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"

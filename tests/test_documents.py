@@ -62,10 +62,12 @@ def test_the_threads_of_a_server_are_those_in_the_table(tmp_path: Path) -> None:
     assert sum("blocking" in name for name in names) == ThreadSettings().blocking_min
 
 
-def test_the_diagram_has_the_threads_of_the_table() -> None:
+def test_the_threads_of_the_diagram_are_in_the_table() -> None:
     (diagram,) = [block.text for block in blocks(DESIGN) if block.language == "text"]
     documented = {row[0].strip("`") for row in table(DESIGN, "## Threads")}
-    assert set(re.findall(r"│ +(siphon-[\w-]+|main) +│", diagram)) == documented
+    drawn = set(re.findall(r"│ +(siphon-[\w-]+|main) +│", diagram))
+    assert drawn >= {"main", "siphon-acceptor-N", "siphon-loop-N", "siphon-blocking-N"}
+    assert drawn <= documented
 
 
 THREADS_SCRIPT = """

@@ -133,3 +133,17 @@ def test_every_block_of_the_page_is_of_a_pair() -> None:
         "stock_fastapi.py",
         "stock.py",
     ]
+
+
+def test_what_takes_the_place_of_blueprints_and_g(tmp_path: Path) -> None:
+    (tmp_path / "admin.py").write_text(
+        "from siphon import http\n"
+        "@http.route('/admin')\n"
+        "async def admin(req): return http.Response(body=req.user)\n"
+    )
+    (tmp_path / "app.py").write_text(
+        "from siphon import http\nimport admin\n@http.middleware\ndef who(req): req.user = 'ada'\n"
+    )
+    with HttpTestHarness() as harness:
+        harness.load_script(tmp_path / "app.py")
+        assert harness.request("GET", "/admin").body == b"ada"
