@@ -55,6 +55,10 @@ class RequestRefused(SiphonError):
         self.reason = reason
 
 
+class OtherProtocol(RequestRefused):
+    """What the client speaks is no HTTP at all, which the first byte shows: logged once, not for each."""
+
+
 class ResponseError(SiphonError):
     """The script's response cannot be sent as it is; the message names the header at fault."""
 

@@ -23,7 +23,7 @@ FUNCTION_LINES_MAX = 50
 LAYERS = (
     ("errors", "version", "url"),
     ("config",),
-    ("journal", "forwarded"),
+    ("journal", "forwarded", "client_certificate"),
     ("messages",),
     ("script",),
     ("client",),

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shutil
 import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from siphon.config.check import ListOf, Section, settings_of
+from siphon.config.check import ListOf, Section, Setting, settings_of
 from siphon.config.load import Overrides, load
-from siphon.config.settings import ListenerSettings, LogSettings, Settings, ThreadSettings
+from siphon.config.settings import ListenerSettings, LogSettings, Settings, ThreadSettings, TlsSettings
 from siphon.wire.states import OWNERS, TABLE
 from tests.command import PORT_0, ROOT, Command, write
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.certificates import Certificates
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DESIGN = (ROOT / "docs/design.md").read_text(encoding="utf-8")
@@ -60,15 +63,19 @@ def test_every_file_that_the_design_names_is_there() -> None:
     assert not [name for name in named if not (ROOT / "siphon" / name).exists()]
 
 
-def test_the_threads_of_a_server_are_those_in_the_table(tmp_path: Path) -> None:
+def test_the_threads_of_a_server_are_those_in_the_table(tmp_path: Path, certificates: Certificates) -> None:
     write(tmp_path, "app.py", THREADS_SCRIPT)
-    with Command("app.py", *PORT_0, "--acceptors", "2", "--loops", "3", cwd=tmp_path).started() as command:
+    tls = f"{{cert_path: {certificates.server.combined}}}"
+    write(tmp_path, "http.yaml", f"servers: [{{}}, {{tls: {tls}}}]\nthreads: {{secure: 2}}\n")
+    options = [*PORT_0, *PORT_0, "--acceptors", "2", "--loops", "3"]
+    with Command("app.py", *options, cwd=tmp_path).started() as command:
         names = command.connect().get("/").body.decode().split()
         command.signal(signal.SIGTERM)
         assert command.ended()[0] == 0
     documented = {row[0].strip("`").replace("-N", "") for row in table(DESIGN, "## Threads")} - {"main"}
     assert {re.sub(r"-\d+$", "", name) for name in names} == documented | {"MainThread"}
     assert sum("acceptor" in name for name in names) == 2
+    assert sum("secure" in name for name in names) == 2
     assert sum("loop" in name for name in names) == 3
     assert sum("blocking" in name for name in names) == ThreadSettings().blocking_min
 
@@ -109,6 +116,8 @@ def described(section: type[Any]) -> list[list[str]]:
 
 
 def shown_default(field: dataclasses.Field[Any]) -> str:
+    if field.metadata[Setting].required:
+        return "required"
     if field.default is dataclasses.MISSING:
         return "usable processors"
     if field.default is None:
@@ -122,6 +131,7 @@ def shown_default(field: dataclasses.Field[Any]) -> str:
     ("heading", "section"),
     [
         ("## `servers[]`", ListenerSettings),
+        ("## `servers[].tls`", TlsSettings),
         ("## `threads`", ThreadSettings),
         ("## `log`", LogSettings),
         ("## At the top", Settings),
@@ -132,7 +142,11 @@ def test_every_setting_is_documented_with_its_default(heading: str, section: typ
 
 
 @pytest.mark.parametrize("text", blocks(CONFIGURATION, "yaml") + blocks(README, "yaml"))
-def test_the_documented_configurations_are_valid(tmp_path: Path, text: str) -> None:
+def test_the_documented_configurations_are_valid(
+    tmp_path: Path, certificates: Certificates, text: str
+) -> None:
+    for name, path in zip(("cert.pem", "key.pem"), certificates.server.pair, strict=True):
+        shutil.copy(path, tmp_path / name)
     write(tmp_path, "http.yaml", text)
     settings = load(tmp_path / "app.py", config=None, environ={}, overrides=Overrides())
     assert settings.servers[0].trusted_proxies
