@@ -53,6 +53,12 @@ class Client:
             raise
         self._buffer = b""
 
+    @property
+    def tls(self) -> TlsSocket:
+        """The TLS that it speaks."""
+        assert isinstance(self.sock, TlsSocket)
+        return self.sock
+
     def send(self, data: bytes | str) -> Self:
         """Sends bytes as they are."""
         self.sock.sendall(data.encode("latin-1") if isinstance(data, str) else data)

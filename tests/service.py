@@ -82,10 +82,10 @@ class Service:
         if str(self.path.parent) in sys.path:
             sys.path.remove(str(self.path.parent))
 
-    def connect(self, *, listener: int = 0, timeout_s: float = 30) -> Client:
-        """A raw client connection to a listener, the first one unless told otherwise."""
+    def connect(self, *, listener: int = 0, timeout_s: float = 30, bare: bool = False) -> Client:
+        """A raw client connection to a listener, the first unless told otherwise; ``bare``: without TLS."""
         sock = self.server.listeners[listener].socket
-        return Client(sock.getsockname(), timeout_s=timeout_s, tls=self._client_tls)
+        return Client(sock.getsockname(), timeout_s=timeout_s, tls=None if bare else self._client_tls)
 
 
 def _settings(given: dict[str, object]) -> Settings:

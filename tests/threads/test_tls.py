@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import socket
 import ssl
 import threading
@@ -12,8 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from siphon.config.settings import ListenerSettings, TcpAddress
-from siphon.journal import journal
-from tests.client import Client, request
+from tests.client import request
 from tests.tls_socket import TlsSocket, client_hello
 
 if TYPE_CHECKING:
@@ -67,30 +65,6 @@ def secure(serve: Callable[..., Service], certificates: Certificates) -> Callabl
     return start
 
 
-@pytest.fixture
-def logged(capfd: pytest.CaptureFixture[str]) -> Callable[[], list[str]]:
-    """The warnings and errors that have been logged so far, without their times."""
-    lines: list[str] = []
-
-    def read() -> list[str]:
-        assert journal.flush(5)
-        lines.extend(re.findall(r"^\[[^]]+\] ((?:warning|error) .*)", capfd.readouterr().err, re.MULTILINE))
-        return lines
-
-    return read
-
-
-def bare(service: Service, listener: int = 0) -> Client:
-    """A connection on which nothing has been said yet."""
-    return Client(service.server.listeners[listener].socket.getsockname())
-
-
-def secured(client: Client) -> TlsSocket:
-    """The TLS under a client."""
-    assert isinstance(client.sock, TlsSocket)
-    return client.sock
-
-
 def test_a_request_knows_that_it_came_over_tls(
     serve: Callable[..., Service], certificates: Certificates
 ) -> None:
@@ -100,7 +74,7 @@ def test_a_request_knows_that_it_came_over_tls(
     with service.connect() as client:
         assert client.get("/").body.startswith(b"https 127.0.0.1:")
         assert client.get("/").body.endswith(b" None")
-    with bare(service, listener=1) as client:
+    with service.connect(listener=1, bare=True) as client:
         assert client.get("/").body.startswith(b"http 127.0.0.1:")
 
 
@@ -110,8 +84,8 @@ def test_a_request_knows_that_it_came_over_tls(
 def test_records_that_come_byte_by_byte_are_read(secure: Callable[..., Service]) -> None:
     service = secure()
     with service.connect() as client:
-        for byte in secured(client).seal(request("/echo", method="POST", body=b"in pieces")):
-            secured(client).raw.sendall(bytes([byte]))
+        for byte in client.tls.seal(request("/echo", method="POST", body=b"in pieces")):
+            client.tls.raw.sendall(bytes([byte]))
         assert client.answer().body == b"in pieces"
 
 
@@ -119,9 +93,9 @@ def test_many_small_records_are_one_request(secure: Callable[..., Service]) -> N
     service = secure()
     with service.connect() as client:
         records = [
-            secured(client).seal(bytes([byte])) for byte in request("/echo", method="POST", body=b"x" * 900)
+            client.tls.seal(bytes([byte])) for byte in request("/echo", method="POST", body=b"x" * 900)
         ]
-        secured(client).raw.sendall(b"".join(records))
+        client.tls.raw.sendall(b"".join(records))
         assert client.answer().body == b"x" * 900
 
 
@@ -144,9 +118,9 @@ def test_a_record_that_is_broken_ends_the_connection_and_no_other(
     service = secure()
     with service.connect() as client, service.connect() as other:
         client.get("/")
-        record = bytearray(secured(client).seal(request("/")))
+        record = bytearray(client.tls.seal(request("/")))
         record[-1] ^= 1
-        secured(client).raw.sendall(record)
+        client.tls.raw.sendall(record)
         with pytest.raises(ssl.SSLError, match=r"(?i)bad record mac"):
             client.answer()
         assert other.get("/").status == 200
@@ -158,7 +132,7 @@ def test_a_broken_record_ends_the_request_that_is_being_answered(secure: Callabl
     with service.connect() as client:
         client.send(request("/never"))
         assert service.module.entered.wait(5)
-        secured(client).raw.sendall(b"\x17\x03\x03\x00\x20" + bytes(32))
+        client.tls.raw.sendall(b"\x17\x03\x03\x00\x20" + bytes(32))
         assert service.module.ended.wait(5)
 
 
@@ -168,7 +142,7 @@ def test_a_broken_record_ends_the_request_that_is_being_answered(secure: Callabl
 def test_who_is_silent_is_closed_when_a_head_should_have_come(secure: Callable[..., Service]) -> None:
     service = secure(header_timeout_ms=300)
     begun = monotonic()
-    with bare(service) as silent:
+    with service.connect(bare=True) as silent:
         assert silent.read_to_end() == b""
         assert 0.25 < monotonic() - begun < 5
 
@@ -180,7 +154,7 @@ def test_a_handshake_that_drips_is_closed_when_a_head_should_have_come(
     hello = client_hello(certificates.client_context())
     begun = monotonic()
     pause = threading.Event()
-    with bare(service) as slow:
+    with service.connect(bare=True) as slow:
         slow.sock.settimeout(0.01)
         for byte in hello[:-1]:
             try:
@@ -208,7 +182,7 @@ def test_the_time_for_the_handshake_is_part_of_that_for_the_head(secure: Callabl
 def test_half_a_handshake_holds_up_nobody(secure: Callable[..., Service], certificates: Certificates) -> None:
     service = secure()
     hello = client_hello(certificates.client_context())
-    halves = [bare(service).send(hello[: len(hello) // 2]) for _ in range(50)]
+    halves = [service.connect(bare=True).send(hello[: len(hello) // 2]) for _ in range(50)]
     with service.connect() as client:
         assert client.get("/").status == 200
     for number, half in enumerate(halves):
@@ -241,10 +215,10 @@ def test_a_handshake_does_not_hold_cleartext_listeners(
     assert context is not None
     context.sslobject_class = StandingStill
     try:
-        with bare(service, listener=0) as slow:
+        with service.connect(bare=True) as slow:
             slow.send(client_hello(certificates.client_context()))
             assert StandingStill.begun.wait(5)
-            with bare(service, listener=1) as client:
+            with service.connect(listener=1, bare=True) as client:
                 assert client.get("/").status == 200
     finally:
         StandingStill.gate.set()
@@ -271,7 +245,7 @@ def test_a_client_beyond_max_connections_waits_with_its_handshake(secure: Callab
         coming.join(20)
         assert in_time == [True]
         assert busy.read_to_end() == b""  # idle by now, it made room
-        assert secured(busy).close_notify_received
+        assert busy.tls.close_notify_received
         assert silent.get("/").status == 200
 
 
@@ -283,7 +257,7 @@ def test_plain_http_is_told_so_and_logged_once(
 ) -> None:
     service = secure()
     for _ in range(20):
-        with bare(service) as client:
+        with service.connect(bare=True) as client:
             answer = client.get("/")
             assert (answer.status, answer.get("connection")) == (400, "close")
             assert answer.body == b"this port speaks TLS: use https\n"
@@ -299,7 +273,7 @@ def test_tls_on_a_plain_port_gets_an_alert_and_is_logged_once(
     for _ in range(20):
         with pytest.raises(ssl.SSLError, match=r"(?i)alert protocol version"):
             service.connect()
-    with bare(service) as client:
+    with service.connect(bare=True) as client:
         client.send(client_hello(certificates.client_context()))
         assert client.read_to_end()[0] == 0x15
     (line,) = logged()
@@ -314,7 +288,7 @@ def test_what_is_neither_is_closed_and_logged_once(
 ) -> None:
     service = secure()
     for _ in range(5):
-        with bare(service) as client:
+        with service.connect(bare=True) as client:
             assert client.send(data).read_to_end() == b""
     (line,) = logged()
     assert "a TLS connection has failed: what is no TLS" in line
@@ -330,7 +304,7 @@ def test_a_proxy_header_comes_before_the_handshake(
     secure: Callable[..., Service], certificates: Certificates, pieces: int
 ) -> None:
     service = secure(proxy_protocol=True)
-    client = bare(service)
+    client = service.connect(bare=True)
     for begin in range(0, len(HEADER), len(HEADER) // pieces):
         client.send(HEADER[begin : begin + len(HEADER) // pieces])
     assert isinstance(client.sock, socket.socket)
@@ -344,7 +318,7 @@ def test_a_header_and_a_handshake_in_one_piece_are_told_apart(
     secure: Callable[..., Service], certificates: Certificates
 ) -> None:
     service = secure(proxy_protocol=True)
-    with bare(service) as client:
+    with service.connect(bare=True) as client:
         client.send(HEADER + client_hello(certificates.client_context()))
         assert client.sock.recv(1) == b"\x16"
 
@@ -355,7 +329,7 @@ def test_without_a_valid_proxy_header_there_is_no_handshake(
 ) -> None:
     service = secure(proxy_protocol=True)
     for _ in range(3):
-        with bare(service) as client:
+        with service.connect(bare=True) as client:
             assert client.send(first + client_hello(certificates.client_context())).read_to_end() == b""
     (line,) = logged()
     assert "a TLS connection has failed: no valid PROXY header" in line
@@ -369,7 +343,7 @@ def test_the_last_answer_is_followed_by_close_notify(secure: Callable[..., Servi
     with service.connect() as client:
         assert client.get("/", "Connection: close").status == 200
         assert client.read_to_end() == b""
-        assert secured(client).close_notify_received
+        assert client.tls.close_notify_received
 
 
 def test_an_idle_connection_ends_with_close_notify(secure: Callable[..., Service]) -> None:
@@ -377,7 +351,7 @@ def test_an_idle_connection_ends_with_close_notify(secure: Callable[..., Service
     with service.connect() as client:
         assert client.get("/").status == 200
         assert client.read_to_end() == b""
-        assert secured(client).close_notify_received
+        assert client.tls.close_notify_received
 
 
 def test_a_stop_ends_connections_with_close_notify(secure: Callable[..., Service]) -> None:
@@ -386,7 +360,7 @@ def test_a_stop_ends_connections_with_close_notify(secure: Callable[..., Service
         assert client.get("/").status == 200
         assert service.stop()
         assert client.read_to_end() == b""
-        assert secured(client).close_notify_received
+        assert client.tls.close_notify_received
 
 
 @pytest.mark.parametrize("target", ["/", "/wait"])
@@ -396,14 +370,13 @@ def test_a_close_notify_right_behind_a_request_does_not_cost_its_answer(
     """In one piece: the socket has nothing more to tell when the request has been read."""
     service = secure(keep_alive_timeout_ms=60_000)
     with service.connect() as client:
-        tls = secured(client)
-        tls.raw.sendall(tls.seal(request(target)) + tls.seal_end())
+        client.tls.raw.sendall(client.tls.seal(request(target)) + client.tls.seal_end())
         if target == "/wait":
             assert service.module.entered.wait(5)
             service.module.gate.set()
         assert client.answer().status == 200
         assert client.read_to_end() == b""
-        assert secured(client).close_notify_received
+        assert client.tls.close_notify_received
 
 
 def test_a_close_notify_is_answered(secure: Callable[..., Service]) -> None:
@@ -411,7 +384,7 @@ def test_a_close_notify_is_answered(secure: Callable[..., Service]) -> None:
     with service.connect() as client:
         assert client.get("/").status == 200
         assert client.half_close().read_to_end() == b""
-        assert secured(client).close_notify_received
+        assert client.tls.close_notify_received
 
 
 def test_a_fin_without_close_notify_does_not_cost_an_answer(secure: Callable[..., Service]) -> None:
@@ -419,7 +392,7 @@ def test_a_fin_without_close_notify_does_not_cost_an_answer(secure: Callable[...
     with service.connect() as client:
         client.send(request("/wait"))
         assert service.module.entered.wait(5)
-        secured(client).raw.shutdown(socket.SHUT_WR)
+        client.tls.raw.shutdown(socket.SHUT_WR)
         service.module.gate.set()
         assert client.answer().body == b"waited"
         assert client.read_to_end() == b""
