@@ -3,7 +3,7 @@
 import ssl
 import sys
 
-from siphon.config.report import shown
+from siphon.config.report import quoted
 from siphon.config.settings import TlsSettings
 from siphon.errors import ConfigError, Problem
 
@@ -47,28 +47,28 @@ def _load_identity(context: ssl.SSLContext, settings: TlsSettings) -> None:
     text = _read(key, "key_path")
     if _PRIVATE_KEY not in text:
         hint = "" if settings.key_path else ": give key_path, or put the key into the file of cert_path"
-        raise _refusal("key_path", f"{shown(key)} holds no private key in PEM{hint}")
+        raise _refusal("key_path", f"{quoted(key)} holds no private key in PEM{hint}")
     if any(mark in text for mark in _ENCRYPTED):
-        raise _refusal("key_path", f"the key in {shown(key)} is encrypted, and siphon asks for no passphrase")
+        raise _refusal("key_path", f"the key in {quoted(key)} is encrypted; siphon asks for no passphrase")
     try:
         context.load_cert_chain(certificate, key, password=_no_passphrase)
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
-            problem = f"the key in {shown(key)} does not belong to the certificate in {shown(certificate)}"
+            problem = f"the key in {quoted(key)} does not belong to the certificate in {quoted(certificate)}"
             raise _refusal("key_path", problem) from error
         if error.library == "SSL" and error.reason:
-            raise _refusal("cert_path", f"{shown(certificate)} cannot be used: {in_words(error)}") from error
-        raise _refusal("key_path", f"{shown(key)} holds no private key that can be used") from error
+            raise _refusal("cert_path", f"{quoted(certificate)} cannot be used: {in_words(error)}") from error
+        raise _refusal("key_path", f"{quoted(key)} holds no private key that can be used") from error
 
 
 def _load_authorities(context: ssl.SSLContext, path: str, key: str) -> None:
     if _CERTIFICATE not in _read(path, key):
-        raise _refusal(key, f"{shown(path)} holds no certificate in PEM")
+        raise _refusal(key, f"{quoted(path)} holds no certificate in PEM")
     try:
         context.load_verify_locations(path)
     except ssl.SSLError as error:
         why = in_words(error) if error.reason else "its PEM is broken"
-        raise _refusal(key, f"{shown(path)} cannot be used: {why}") from error
+        raise _refusal(key, f"{quoted(path)} cannot be used: {why}") from error
 
 
 def _read(path: str, key: str) -> bytes:
@@ -76,7 +76,7 @@ def _read(path: str, key: str) -> bytes:
         with open(path, "rb") as file:
             return file.read()
     except OSError as error:
-        raise _refusal(key, f"cannot read {shown(path)}: {error.strerror}") from error
+        raise _refusal(key, f"cannot read {quoted(path)}: {error.strerror}") from error
 
 
 def _no_passphrase() -> str:

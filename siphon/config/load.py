@@ -11,7 +11,7 @@ from siphon.config.certificates import server_context
 from siphon.config.check import Check, FileText, Flag, Section, Whole, settings_of
 from siphon.config.document import Plain
 from siphon.config.draft import Draft, Given, read_section
-from siphon.config.report import Place, Report, joined, shown
+from siphon.config.report import Place, Report, joined, quoted, shown
 from siphon.config.settings import (
     ClientSettings,
     ListenerSettings,
@@ -228,7 +228,7 @@ def _find_files(section: Draft[Any], folder: Path, report: Report) -> None:
         except OSError as error:
             sound = False
             report.add(
-                given.place, joined(section.path, name), f"cannot read {shown(str(path))}: {error.strerror}"
+                given.place, joined(section.path, name), f"cannot read {quoted(str(path))}: {error.strerror}"
             )
         section.given[name] = Given(given.place, str(path), sound=sound)
 
