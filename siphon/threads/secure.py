@@ -53,11 +53,9 @@ class SecureAcceptor(Acceptor):
                 connections[fd].watched = 0
                 self._poller.modify(fd, 0)
                 waiting.append(connections[fd])
-        while waiting:
-            connection = waiting.popleft()
-            if connection.state != CLOSED:
-                ready.append((connection.fd, READABLE))
-                break
+        if waiting:
+            # It may be closed by now, and its descriptor another's: then there is nothing to read.
+            ready.append((waiting.popleft().fd, READABLE))
         return ready
 
     def _read(self, connection: Connection) -> None:
