@@ -145,11 +145,12 @@ def test_every_setting_is_documented_with_its_default(heading: str, section: typ
 def test_the_documented_configurations_are_valid(
     tmp_path: Path, certificates: Certificates, text: str
 ) -> None:
-    for name, path in zip(("cert.pem", "key.pem"), certificates.server.pair, strict=True):
+    named = {"cert.pem": certificates.server.certificate, "key.pem": certificates.server.key}
+    for name, path in (named | {"clients.pem": certificates.authority.certificate}).items():
         shutil.copy(path, tmp_path / name)
     write(tmp_path, "http.yaml", text)
     settings = load(tmp_path / "app.py", config=None, environ={}, overrides=Overrides())
-    assert settings.servers[0].trusted_proxies
+    assert settings.servers[0].trusted_proxies or settings.servers[0].tls
 
 
 # The README and how to take part ---------------------------------------------------------------

@@ -67,22 +67,23 @@ MUTANTS: Final = (
         "close: a worker closes after a failed send",
         "connection.py",
         "                self.broken = True\n                return OWNER_NEEDED\n            if sent",
-        "                self.broken = True\n                self.sock.close()\n"
+        "                self.broken = True\n                self.channel.sock.close()\n"
         "                return OWNER_NEEDED\n            if sent",
         "test_closing.py",
     ),
     Mutant(
         "close: a worker closes after the last answer",
         "connection.py",
-        "            self.sock.shutdown(socket.SHUT_WR)\n",
-        "            self.sock.close()\n",
+        "            self.channel.half_close()\n",
+        "            self.channel.sock.close()\n",
         "test_closing.py",
     ),
     Mutant(
         "close: a loop closes what it abandons",
         "connection.py",
         "            self.broken = True\n            return OWNER_NEEDED\n",
-        "            self.broken = True\n            self.sock.close()\n            return OWNER_NEEDED\n",
+        "            self.broken = True\n            self.channel.sock.close()\n"
+        "            return OWNER_NEEDED\n",
         "test_closing.py",
     ),
     Mutant(
@@ -238,6 +239,62 @@ MUTANTS: Final = (
         "        with self._lock:\n            self._connections -= 1\n",
         "        if True:\n            self._connections -= 1\n",
         "test_closing.py",
+    ),
+    Mutant(
+        "listener: what has been told is looked up without the lock",
+        "listener.py",
+        "        with self._lock:\n            first = what not in self._told\n",
+        "        if True:\n            first = what not in self._told\n",
+        "test_tls.py",
+    ),
+    Mutant(
+        "tls: a worker encrypts its answer itself",
+        "tls.py",
+        "        return 0\n\n    def transmit",
+        "        return self.transmit(data)\n\n    def transmit",
+        "test_tls.py",
+    ),
+    Mutant(
+        "tls: what the socket has not taken is encrypted again",
+        "tls.py",
+        "        if not self._covered_bytes:\n",
+        "        if True:\n",
+        "test_tls.py",
+    ),
+    Mutant(
+        "tls: one record is decrypted of all that have come",
+        "tls.py",
+        "            parts.append(part)\n",
+        "            parts.append(part)\n            break\n",
+        "test_tls.py",
+    ),
+    Mutant(
+        "flush: room in the socket for the rest is not waited for",
+        "acceptor.py",
+        "        if not connection.broken:\n            self._watch(connection)\n        if not more:\n",
+        "        if not more:\n",
+        "test_tls.py",
+    ),
+    Mutant(
+        "watch: room for a handshake's records is not waited for",
+        "acceptor.py",
+        "        wanted = WRITABLE if connection.state == SENDING or connection.channel.blocked else 0\n",
+        "        wanted = WRITABLE if connection.state == SENDING else 0\n",
+        "test_tls.py",
+    ),
+    Mutant(
+        "secure: an end that came with a request is overlooked",
+        "secure.py",
+        "        elif tls.end_of_input and not connection.end_of_input:\n",
+        "        elif connection.end_of_input:\n",
+        "test_tls.py",
+    ),
+    Mutant(
+        "secure: handshakes go as they come",
+        "secure.py",
+        "        self._poll = self._poll_established_first\n",
+        "",
+        "test_tls.py",
     ),
 )
 
