@@ -55,6 +55,10 @@ class RequestRefused(SiphonError):
         self.reason = reason
 
 
+class OtherProtocol(RequestRefused):
+    """What the client speaks is no HTTP at all, which the first byte shows: logged once, not for each."""
+
+
 class ResponseRefused(SiphonError):
     """An upstream broke a rule of HTTP. ``broke_off``: its connection ended before the answer did."""
 

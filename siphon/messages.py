@@ -11,6 +11,7 @@ from siphon.errors import HTTPStatusError
 from siphon.forwarded import client_address
 
 if TYPE_CHECKING:
+    from siphon.client_certificate import ClientCertificate
     from siphon.config.settings import Network
 
 type FieldValue = str | Sequence[str]
@@ -45,6 +46,10 @@ class Source(Protocol):
     def path_params(self) -> dict[str, str] | None: ...
     @property
     def peer(self) -> str: ...
+    @property
+    def scheme(self) -> str: ...
+    @property
+    def client_certificate(self) -> ClientCertificate | None: ...
     @property
     def trusted_proxies(self) -> tuple[Network, ...]: ...
     @property
@@ -285,6 +290,16 @@ class Request:
         if not source.trusted_proxies:
             return source.peer
         return client_address(source.peer, self.headers.get("x-forwarded-for"), source.trusted_proxies)
+
+    @property
+    def scheme(self) -> str:
+        """``https`` where the listener speaks TLS, else ``http``."""
+        return self._source.scheme
+
+    @property
+    def client_cert(self) -> ClientCertificate | None:
+        """The certificate that the client has shown, on a listener with ``tls.client_ca``; else None."""
+        return self._source.client_certificate
 
     def body(self) -> bytes:
         """The request body, whole and decoded from its transfer coding."""

@@ -13,6 +13,7 @@ from siphon.errors import HTTPStatusError
 from siphon.messages import FieldsArgument, Headers, Request, Response, plain, reason_phrase
 
 if TYPE_CHECKING:
+    from siphon.client_certificate import ClientCertificate
     from siphon.config.settings import Network
 
 # Headers -----------------------------------------------------------------------------------------
@@ -232,6 +233,8 @@ class Source:
     path_params: dict[str, str] | None = None
     trusted_proxies: tuple[Network, ...] = ()
     peer: str = "10.0.0.1:5000"
+    scheme: str = "http"
+    client_certificate: ClientCertificate | None = None
     body: bytes = b"body"
     disconnected: bool = False
 

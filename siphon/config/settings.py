@@ -20,6 +20,7 @@ from siphon.config.check import (
     UrlText,
     Whole,
     computed_setting,
+    required_setting,
     setting,
 )
 from siphon.config.cpus import usable_cpus
@@ -35,6 +36,7 @@ __all__ = [
     "Settings",
     "TcpAddress",
     "ThreadSettings",
+    "TlsSettings",
     "UnixAddress",
     "usable_cpus",
 ]
@@ -48,6 +50,21 @@ _THREADS = Whole(1, 10_000)
 
 
 @dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """The ``tls`` of one listener; its paths are complete once they have been read from ``http.yaml``."""
+
+    cert_path: str = required_setting(FileText(), "The certificate in PEM, then those that lead to its CA.")
+    key_path: str | None = setting(
+        None, FileText(), "The private key in PEM; it is in the file of cert_path unless it is given."
+    )
+    client_ca: str | None = setting(
+        None,
+        FileText(),
+        "CA certificates in PEM: only clients with a certificate that these vouch for are let in.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class ListenerSettings:
     """One entry of ``servers``: an address and the limits of its connections."""
 
@@ -58,6 +75,9 @@ class ListenerSettings:
         override="listen",
     )
     name: str | None = setting(None, Text(), "The name by which a route says that it is served here; unique.")
+    tls: TlsSettings | None = setting(
+        None, Section(TlsSettings), "The certificate of a listener that speaks TLS; without it, cleartext."
+    )
     max_body_bytes: int = setting(1_048_576, Whole(0), "The largest request body in bytes; past it 413.")
     request_timeout_ms: int = setting(
         30_000, _MILLISECONDS, "Time from the complete request to its answer, queueing included; past it 504."
@@ -109,6 +129,7 @@ class ThreadSettings:
     acceptors: int = setting(
         1, Whole(1, 64), "Threads that accept connections and read requests.", override="acceptors"
     )
+    secure: int = setting(1, Whole(1, 64), "Threads that do the same for listeners that speak TLS.")
     loops: int = computed_setting(
         usable_cpus,
         Whole(1, 1_024),

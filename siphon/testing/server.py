@@ -16,6 +16,7 @@ from siphon.dispatch import compile_chain, is_async
 from siphon.errors import RequestRefused
 from siphon.routing import Router
 from siphon.testing.exchange import Caller, HarnessExchange, MemorySocket
+from siphon.threads.channel import Cleartext
 from siphon.threads.connection import TOO_SLOW, Connection
 from siphon.threads.hooks import HookRun
 from siphon.threads.lanes import Lanes
@@ -80,7 +81,7 @@ class InProcessServer:
     ) -> tuple[bytes, BaseException | None]:
         sock = MemorySocket()
         now = monotonic()
-        connection = Connection(sock, client, site, self, now)
+        connection = Connection(Cleartext(sock), client, site, self, now)
         encoder = Encoder()
         try:
             head = connection.incoming.receive(message)

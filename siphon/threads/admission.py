@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from siphon.threads.listener import Listener
     from siphon.threads.poller import Poller
 
-_ACCEPTS_A_TURN: Final = 128
 _NO_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -40,7 +39,7 @@ class Admission:
         listener = self._listeners.get(fd)
         if listener is None:
             return
-        for number in range(_ACCEPTS_A_TURN):
+        for number in range(self._acceptor.accepts_a_turn):
             if not listener.enter():
                 # Only the first is sure to be waited for; the poller tells of the next.
                 if number:

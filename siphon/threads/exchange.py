@@ -15,6 +15,7 @@ from siphon.threads.connection import LATE, OWNER_NEEDED
 from siphon.threads.held import Held, Inner, Visit
 
 if TYPE_CHECKING:
+    from siphon.client_certificate import ClientCertificate
     from siphon.config.settings import Network
     from siphon.dispatch import Chain
     from siphon.threads.connection import Connection
@@ -92,6 +93,16 @@ class Exchange(Call):
     def peer(self) -> str:
         """The socket's other end."""
         return self.connection.peer
+
+    @property
+    def scheme(self) -> str:
+        """``http`` or ``https``, as the client sees it."""
+        return self.connection.channel.scheme
+
+    @property
+    def client_certificate(self) -> ClientCertificate | None:
+        """What the client has shown of itself, under mutual TLS."""
+        return self.connection.channel.client_certificate
 
     @property
     def trusted_proxies(self) -> tuple[Network, ...]:
