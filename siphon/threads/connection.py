@@ -96,8 +96,12 @@ class Connection:
         # The client has sent FIN: it may have half-closed and still wait for its answer.
         self.end_of_input = False
         # The acceptor's own.
-        proxied = listener.settings.proxy_protocol
-        self.incoming = ProxiedIncoming(listener.limits, self) if proxied else Incoming(listener.limits)
+        settings = listener.settings
+        self.incoming = (
+            ProxiedIncoming(listener.limits, self, settings.trusted_proxies)
+            if settings.proxy_protocol
+            else Incoming(listener.limits)
+        )
         self.requests = 0
         self.reading = True
         # The events the poller watches; -1 where it does not know the descriptor.

@@ -88,6 +88,11 @@ class Exchange(Call):
         return self.connection.peer
 
     @property
+    def scheme(self) -> str:
+        """``http`` or ``https``, as the connection itself is."""
+        return self.connection.listener.scheme
+
+    @property
     def trusted_proxies(self) -> tuple[Network, ...]:
         """Whose word on the client's address counts."""
         return self.connection.listener.settings.trusted_proxies

@@ -33,6 +33,7 @@ class Listener:
             max_target_bytes=settings.max_target_bytes,
             max_body_bytes=settings.max_body_bytes,
         )
+        self.scheme = "http"
         self.server_header = settings.server_header
         self.keep_alive_requests = settings.keep_alive_requests
         self.request_timeout_s = settings.request_timeout_ms / 1000
