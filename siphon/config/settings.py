@@ -201,6 +201,11 @@ class Settings:
     clients: Mapping[str, ClientSettings] = setting(
         MappingProxyType({}), MapOf(Section(ClientSettings)), "What http.Client(name) stands for."
     )
+    max_buffered_bytes: int = setting(
+        268_435_456,
+        Whole(0, 1 << 50),
+        "Bytes of request bodies in memory at once, over all connections; past it 503.",
+    )
     shutdown_timeout_ms: int = setting(
         30_000, _MILLISECONDS, "Time for requests in work to finish on a stop; then they are cancelled."
     )

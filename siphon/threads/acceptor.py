@@ -39,9 +39,8 @@ if TYPE_CHECKING:
     from siphon.threads.listener import Listener
     from siphon.wire.head import RequestHead
 
-_RECV_BYTES: Final = 65_536
-# What is read ahead of a request that is being answered; past it the client waits.
-_AHEAD_MAX_BYTES: Final = 65_536
+# A refusal lets the next pipelined request go ahead, which may be refused too: a row of them must end.
+_HAND_OVERS_A_TURN: Final = 16
 _DRAIN_PATIENCE_S: Final = 1.0
 _BEING_ANSWERED: Final = frozenset({RUNNING, SENDING})
 _ARRIVING: Final = frozenset({HEAD, BODY})
@@ -139,15 +138,18 @@ class Acceptor(threading.Thread):
                 self._look_at_deadline(connection)
         if now >= self._admission.resume_at:
             self._admission.resume()
-        # More than once where a refusal lets the next pipelined request go ahead.
-        while self._for_loops or self._for_workers:
+        for _ in range(_HAND_OVERS_A_TURN):
+            if not (self._for_loops or self._for_workers):
+                break
             self._hand_over()
+        else:
+            self._wakeup.set()
 
     # Reading -----------------------------------------------------------------------------------
 
     def _read(self, connection: Connection) -> None:
         try:
-            data = connection.recv(_RECV_BYTES)
+            data = connection.recv(connection.incoming.appetite_bytes)
         except BlockingIOError:
             return
         except OSError:
@@ -163,7 +165,7 @@ class Acceptor(threading.Thread):
             if busy:
                 connection.input_waits = True
         if busy:
-            if connection.incoming.keep(data) > _AHEAD_MAX_BYTES:
+            if not connection.incoming.keep(data):
                 connection.reading = False
                 self._watch(connection)
         elif state != LINGERING:
@@ -192,7 +194,7 @@ class Acceptor(threading.Thread):
         except RequestRefused as error:
             self._refuse(connection, error)
             return
-        body = connection.incoming.body
+        body = connection.incoming.take_body()
         exchange = Exchange(connection, self._lanes, head, body, chain, path_params, self.now)
         connection.requests += 1
         connection.exchange = exchange
@@ -224,7 +226,8 @@ class Acceptor(threading.Thread):
 
     def _refuse(self, connection: Connection, error: RequestRefused) -> None:
         """Answers what is no valid request, and reads nothing that follows as one."""
-        response = plain(error.status, f"{error.reason}\n")
+        connection.incoming.discard()
+        response = plain(error.status, f"{error.reason}\n", *error.fields)
         data, _ = self._encoder.encode(response, "", 1, False, connection.listener.server_header)
         connection.requests += 1
         if self._lanes.access_log:

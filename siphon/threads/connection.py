@@ -98,9 +98,9 @@ class Connection:
         # The acceptor's own.
         settings = listener.settings
         self.incoming = (
-            ProxiedIncoming(listener.limits, self, settings.trusted_proxies)
+            ProxiedIncoming(listener.limits, listener.buffered, self, settings.trusted_proxies)
             if settings.proxy_protocol
-            else Incoming(listener.limits)
+            else Incoming(listener.limits, listener.buffered)
         )
         self.requests = 0
         self.reading = True
@@ -215,6 +215,7 @@ class Connection:
             exchange, self.exchange = self.exchange, None
             self.unsent = None
             self.sock.close()
+        self.incoming.discard()
         return exchange
 
     def is_silent(self) -> bool:

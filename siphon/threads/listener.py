@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from siphon.config.settings import ListenerSettings
     from siphon.dispatch import Chain
     from siphon.routing import Router
+    from siphon.threads.buffered import BufferedBytes
 
 LINGER_S: Final = 2.0
 
@@ -23,10 +24,11 @@ LINGER_S: Final = 2.0
 class Listener:
     """One bound socket, shared by every acceptor. ``_lock`` guards the two counts."""
 
-    def __init__(self, settings: ListenerSettings, router: Router[Chain]) -> None:
+    def __init__(self, settings: ListenerSettings, router: Router[Chain], buffered: BufferedBytes) -> None:
         """Binds the address; raises StartError where it cannot be had."""
         self.settings = settings
         self.router = router
+        self.buffered = buffered
         self.limits = WireLimits(
             max_header_bytes=settings.max_header_bytes,
             max_headers=settings.max_headers,

@@ -10,6 +10,7 @@ from siphon.wire.proxy import read_header
 
 if TYPE_CHECKING:
     from siphon.config.settings import Network
+    from siphon.wire.budget import Budget
     from siphon.wire.head import RequestHead, WireLimits
 
 
@@ -28,8 +29,10 @@ class ProxiedIncoming(Incoming):
 
     __slots__ = ("_believed", "_connection", "_header")
 
-    def __init__(self, limits: WireLimits, connection: Peered, trusted: tuple[Network, ...]) -> None:
-        super().__init__(limits)
+    def __init__(
+        self, limits: WireLimits, budget: Budget, connection: Peered, trusted: tuple[Network, ...]
+    ) -> None:
+        super().__init__(limits, budget)
         self._connection = connection
         self._believed = not trusted or is_trusted_peer(connection.peer, trusted)
         # What has come of the header; None once it is whole.

@@ -123,8 +123,8 @@ MUTANTS: Final = (
     Mutant(
         "turn: one hand-over, before the deadlines' own answers",
         "acceptor.py",
-        "        while self._for_loops or self._for_workers:\n",
-        "        if events and (self._for_loops or self._for_workers):\n",
+        "            if not (self._for_loops or self._for_workers):\n",
+        "            if not (events and (self._for_loops or self._for_workers)):\n",
         "test_pipelining.py",
     ),
     Mutant(
