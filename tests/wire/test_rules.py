@@ -320,8 +320,8 @@ RULES: dict[str, list[tuple[bytes, Outcome]]] = {
             (post(b"Transfer-Encoding: " + value, body=HELLO), BAD)
             for value in (
                 b"", b"identity", b"gzip", b"gzip, chunked", b"chunked, gzip", b"chunked, chunked",
-                b"chunked,", b", chunked", b"chunked;q=1", b"xchunked", b"chunkedx", b"chunk", b'"chunked"', b"'chunked'",
-                b"chunked chunked", b"chu nked", b"\x0bchunked", b"chunked\x0c", b"chunked\x00",
+                b"chunked,", b", chunked", b"chunked;q=1", b"xchunked", b"chunkedx", b"chunk", b'"chunked"',
+                b"'chunked'", b"chunked chunked", b"chu nked", b"\x0bchunked", b"chunked\x0c", b"chunked\x00",
                 b"chunked\xa0",
             )
         ),
@@ -490,7 +490,7 @@ def test_the_rule_is_kept_however_the_request_is_cut(rule: str, raw: bytes, expe
         assert outcome(one_by_one(raw)) == expected, rule
 
 
-@settings(max_examples=1_500)
+@settings(max_examples=1_500, deadline=None)
 @given(
     st.lists(st.sampled_from(SHORT), min_size=1, max_size=3),
     st.lists(st.integers(min_value=0), max_size=8),
