@@ -187,6 +187,7 @@ def _scan_unfinished(buffer: bytes, limits: WireLimits, start: int) -> Scanned:
         return DECLINE if size > limits.max_target_bytes else NEED_MORE
     if _match_request_line(buffer, start) is None:
         return DECLINE
-    if buffer.count(b"\n", line_end) != buffer.count(b"\r\n", line_end - 1):
+    lines = buffer.count(b"\n", line_end)
+    if lines > limits.max_headers + 1 or lines != buffer.count(b"\r\n", line_end - 1):
         return DECLINE
     return NEED_MORE
