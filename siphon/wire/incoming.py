@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from siphon.errors import RequestRefused
 from siphon.wire.head import DECLINE, NEED_MORE, RequestHead, scan
 from siphon.wire.http1 import Http1Reader
+from siphon.wire.request_line import check_line_so_far
 
 if TYPE_CHECKING:
     from siphon.wire.budget import Budget
@@ -107,6 +108,8 @@ class Incoming:
         size = len(buffer) - begin
         stray = size <= _STRAY_BYTES and buffer[begin:] in _STRAY
         if stray or (need_more and (not data or size - len(data) <= _STRAY_BYTES)):
+            if not stray and buffer.find(b"\n", begin) < 0:
+                check_line_so_far(buffer[begin:], size, self._limits)
             self._buffer = buffer
             return None
         self._set_rest(b"", 0)
