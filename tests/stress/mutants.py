@@ -128,6 +128,20 @@ MUTANTS: Final = (
         "test_pipelining.py",
     ),
     Mutant(
+        "buffered: counted in without the lock",
+        "buffered.py",
+        "        with self._lock:\n            self._used += size\n",
+        "        if True:\n            self._used += size\n",
+        "test_counting.py",
+    ),
+    Mutant(
+        "buffered: counted out without the lock",
+        "buffered.py",
+        "        with self._lock:\n            self._used -= size\n",
+        "        if True:\n            self._used -= size\n",
+        "test_counting.py",
+    ),
+    Mutant(
         "kick: wake-ups are cleared after the kicks were taken",
         "acceptor.py",
         "        self._wakeup.clear()\n        with self._lock:\n"
