@@ -20,12 +20,15 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 
+TOP = ("clients", "max_buffered_bytes", "shutdown_timeout_ms")
+
+
 class Service:
     """Serves ``source`` on 127.0.0.1, port 0.
 
     Settings are given by name: those of a listener (``request_timeout_ms=200``), of the threads
-    (``loops=1``), ``shutdown_timeout_ms``, or ``servers=(...)`` for several listeners. ``dev``:
-    tracebacks in error pages. ``client_tls``: what ``connect`` speaks TLS with.
+    (``loops=1``), those at the top (``shutdown_timeout_ms``), or ``servers=(...)`` for several listeners.
+    ``dev``: tracebacks in error pages. ``client_tls``: what ``connect`` speaks TLS with.
     """
 
     def __init__(self, source: str, folder: Path, **given: object) -> None:
@@ -99,7 +102,7 @@ def _settings(given: dict[str, object]) -> Settings:
     listeners = {field.name for field in dataclasses.fields(ListenerSettings)}
     thread_options = {"loops": 2, **{key: given[key] for key in given if key in threads}}
     listener_options = {key: given[key] for key in given if key in listeners}
-    unknown = set(given) - threads - listeners - {"servers", "shutdown_timeout_ms", "clients"}
+    unknown = set(given) - threads - listeners - {"servers", *TOP}
     assert not unknown, unknown
     servers = given.get("servers")
     if servers is None:
@@ -108,7 +111,6 @@ def _settings(given: dict[str, object]) -> Settings:
     return Settings(
         servers=servers,  # type: ignore[arg-type]
         threads=ThreadSettings(**thread_options),  # type: ignore[arg-type]
-        clients=given.get("clients", {}),  # type: ignore[arg-type]
-        shutdown_timeout_ms=given.get("shutdown_timeout_ms", 10_000),  # type: ignore[arg-type]
+        **{"shutdown_timeout_ms": 10_000, **{key: given[key] for key in given if key in TOP}},  # type: ignore[arg-type]
         log=LogSettings(access=False),
     )

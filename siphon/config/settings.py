@@ -83,7 +83,9 @@ class ListenerSettings:
         30_000, _MILLISECONDS, "Time from the complete request to its answer, queueing included; past it 504."
     )
     trusted_proxies: tuple[Network, ...] = setting(
-        (), ListOf(NetworkText()), "Peers whose X-Forwarded-For is believed: addresses and networks."
+        (),
+        ListOf(NetworkText()),
+        "Peers whose word on the client counts: addresses and networks; see Behind a proxy.",
     )
     max_header_bytes: int = setting(
         16_384, Whole(256, 1_048_576), "The largest request head in bytes; past it 431."
@@ -116,7 +118,7 @@ class ListenerSettings:
         True, Flag(), "Whether an async handler is cancelled when its client goes away."
     )
     proxy_protocol: bool = setting(
-        False, Flag(), "Whether every connection begins with a PROXY protocol header."
+        False, Flag(), "Whether every connection begins with a PROXY protocol header, version 1 or 2."
     )
     reuse_port: bool = setting(False, Flag(), "Whether another process may listen on the same port.")
     server_header: bool = setting(True, Flag(), "Whether answers carry a Server header.")
@@ -219,6 +221,11 @@ class Settings:
     )
     clients: Mapping[str, ClientSettings] = setting(
         MappingProxyType({}), MapOf(Section(ClientSettings)), "What http.Client(name) stands for."
+    )
+    max_buffered_bytes: int = setting(
+        268_435_456,
+        Whole(0, 1 << 50),
+        "Bytes of request bodies in memory at once, over all connections; past it 503.",
     )
     shutdown_timeout_ms: int = setting(
         30_000, _MILLISECONDS, "Time for requests in work to finish on a stop; then they are cancelled."

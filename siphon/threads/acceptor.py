@@ -36,9 +36,8 @@ if TYPE_CHECKING:
     from siphon.threads.listener import Listener
     from siphon.wire.head import RequestHead
 
-_RECV_BYTES: Final = 65_536
-# What is read ahead of a request that is being answered; past it the client waits.
-_AHEAD_MAX_BYTES: Final = 65_536
+# A refusal lets the next pipelined request go ahead, which may be refused too: a row of them must end.
+_HAND_OVERS_A_TURN: Final = 16
 _DRAIN_PATIENCE_S: Final = 1.0
 # What a client that speaks TLS understands: a fatal alert, "protocol version" (RFC 8446 section 6).
 _ALERT: Final = b"\x15\x03\x01\x00\x02\x02\x46"
@@ -143,15 +142,18 @@ class Acceptor(threading.Thread):
                 self._look_at_deadline(connection)
         if now >= self._admission.resume_at:
             self._admission.resume()
-        # More than once where a refusal lets the next pipelined request go ahead.
-        while self._for_loops or self._for_workers:
+        for _ in range(_HAND_OVERS_A_TURN):
+            if not (self._for_loops or self._for_workers):
+                break
             self._hand_over()
+        else:
+            self._wakeup.set()
 
     # Reading -----------------------------------------------------------------------------------
 
     def _read(self, connection: Connection) -> None:
         try:
-            data = connection.recv(_RECV_BYTES)
+            data = connection.recv(connection.incoming.appetite_bytes)
         except BlockingIOError:
             return
         except OSError:
@@ -167,7 +169,7 @@ class Acceptor(threading.Thread):
             if busy:
                 connection.input_waits = True
         if busy:
-            if connection.incoming.keep(data) > _AHEAD_MAX_BYTES:
+            if not connection.incoming.keep(data):
                 connection.reading = False
                 self._watch(connection)
         elif state != LINGERING:
@@ -193,7 +195,7 @@ class Acceptor(threading.Thread):
         except RequestRefused as error:
             self._refuse(connection, error)
             return
-        body = connection.incoming.body
+        body = connection.incoming.take_body()
         exchange = Exchange(connection, self._lanes, head, body, chain, path_params, self.now)
         connection.requests += 1
         connection.exchange = exchange
@@ -223,6 +225,7 @@ class Acceptor(threading.Thread):
     def _turn_away(self, connection: Connection, data: bytes, why: str) -> None:
         """Ends a connection that does not speak this listener's protocol; ``data`` says so in its own."""
         connection.listener.log_once(why, connection.peer)
+        connection.incoming.discard()
         if connection.answer(None, data, False) == OWNER_NEEDED:
             self._attend(connection)
 

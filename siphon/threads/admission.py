@@ -28,7 +28,7 @@ class Admission:
         self._paused: dict[int, Listener] = {}
         # When the paused listeners are tried again; never, where none is paused.
         self.resume_at = math.inf
-        self._complained: set[Listener] = set()
+        self._complained: set[tuple[Listener, str]] = set()
         # Idle connections by the end of their keep-alive, the oldest last; made when room is needed.
         self._oldest: dict[Listener, list[tuple[float, Connection]]] = {}
         for fd in self._listeners:
@@ -113,8 +113,8 @@ class Admission:
         self._poller.unregister(fd)
         self._paused[fd] = listener
         self.resume_at = self._acceptor.now + TICK_S
-        if listener not in self._complained:
-            self._complained.add(listener)
+        if (listener, why) not in self._complained:
+            self._complained.add((listener, why))
             journal.log("warning", f"{listener.url}: {why}; newcomers wait in the backlog")
 
 

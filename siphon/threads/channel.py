@@ -34,11 +34,6 @@ class Channel(Protocol):
         ...
 
     @property
-    def scheme(self) -> str:
-        """The scheme of the URLs that lead here: ``http`` or ``https``."""
-        ...
-
-    @property
     def recv(self) -> Callable[[int], bytes]:
         """Reads, as ``socket.recv`` does. The owner."""
         ...
@@ -87,7 +82,6 @@ class Cleartext:
 
     __slots__ = ("recv", "send", "sock", "transmit")
 
-    scheme: Final = "http"
     blocked: Final = False
     client_certificate: Final = None
 

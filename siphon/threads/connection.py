@@ -113,8 +113,12 @@ class Connection:
         # The client has sent FIN: it may have half-closed and still wait for its answer.
         self.end_of_input = False
         # The acceptor's own.
-        proxied = listener.settings.proxy_protocol and listener.settings.tls is None
-        self.incoming = ProxiedIncoming(listener.limits, self) if proxied else Incoming(listener.limits)
+        settings = listener.settings
+        self.incoming = (
+            ProxiedIncoming(listener.limits, listener.buffered, self, settings.trusted_proxies)
+            if settings.proxy_protocol and settings.tls is None
+            else Incoming(listener.limits, listener.buffered)
+        )
         self.requests = 0
         self.reading = True
         # The events the poller watches; -1 where it does not know the descriptor.
@@ -134,7 +138,8 @@ class Connection:
 
     def refuse(self, error: RequestRefused, encoder: Encoder, *, access_log: bool) -> int:
         """Answers what is no valid request, as its last answer. The acceptor alone; returns as ``answer``."""
-        response = plain(error.status, f"{error.reason}\n")
+        self.incoming.discard()
+        response = plain(error.status, f"{error.reason}\n", *error.fields)
         data, _ = encoder.encode(response, "", 1, False, self.listener.server_header)
         self.requests += 1
         if access_log:
@@ -256,6 +261,7 @@ class Connection:
             exchange, self.exchange = self.exchange, None
             self.unsent = None
             self.channel.close()
+        self.incoming.discard()
         return exchange
 
     def is_silent(self) -> bool:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from siphon.config.settings import ListenerSettings
     from siphon.dispatch import Chain
     from siphon.routing import Router
+    from siphon.threads.buffered import BufferedBytes
     from siphon.threads.channel import Channel
 
 LINGER_S: Final = 2.0
@@ -34,15 +35,17 @@ class Site:
     ``_lock`` guards the count of connections and ``_told``.
     """
 
-    def __init__(self, settings: ListenerSettings, router: Router[Chain]) -> None:
+    def __init__(self, settings: ListenerSettings, router: Router[Chain], buffered: BufferedBytes) -> None:
         self.settings = settings
         self.router = router
+        self.buffered = buffered
         self.limits = WireLimits(
             max_header_bytes=settings.max_header_bytes,
             max_headers=settings.max_headers,
             max_target_bytes=settings.max_target_bytes,
             max_body_bytes=settings.max_body_bytes,
         )
+        self.scheme = "http" if settings.tls is None else "https"
         self.server_header = settings.server_header
         self.keep_alive_requests = settings.keep_alive_requests
         self.request_timeout_s = settings.request_timeout_ms / 1000
@@ -92,9 +95,9 @@ class Site:
 class Listener(Site):
     """One bound socket, shared by every acceptor; ``_lock`` guards the count of those as well."""
 
-    def __init__(self, settings: ListenerSettings, router: Router[Chain]) -> None:
+    def __init__(self, settings: ListenerSettings, router: Router[Chain], buffered: BufferedBytes) -> None:
         """Binds the address; raises StartError where it cannot be had, ConfigError for its certificate."""
-        super().__init__(settings, router)
+        super().__init__(settings, router, buffered)
         self._acceptors = 0
         # What new connections shake hands with; None where they are cleartext.
         self.tls = self._certificates()
@@ -107,7 +110,7 @@ class Listener(Site):
         if isinstance(self.settings.listen, UnixAddress):
             return f"unix:{self.settings.listen.path}"
         host, port = self.socket.getsockname()[:2]
-        return f"http{'' if self.tls is None else 's'}://{TcpAddress(host, port)}"
+        return f"{self.scheme}://{TcpAddress(host, port)}"
 
     @property
     def port(self) -> int:

@@ -9,6 +9,7 @@ from siphon.messages import plain
 from siphon.threads.acceptor import Acceptor
 from siphon.threads.poller import READABLE
 from siphon.threads.tls import Tls
+from siphon.wire.proxied import is_believed
 from siphon.wire.states import BODY, CLOSED, HEAD, IDLE, SENDING
 
 if TYPE_CHECKING:
@@ -64,7 +65,9 @@ class SecureAcceptor(Acceptor):
         if connection.state == CLOSED:
             return
         if tls.proxied_peer is not None:
-            connection.peer = tls.proxied_peer
+            peer, tls.proxied_peer = tls.proxied_peer, None
+            if is_believed(connection.peer, connection.listener.settings.trusted_proxies):
+                connection.peer = peer
         if tls.failure is not None:
             self._end_broken(connection, tls)
         elif tls.end_of_input and not connection.end_of_input:

@@ -17,6 +17,7 @@ from siphon.script.interpreter import GilGuard
 from siphon.script.loader import user_traceback
 from siphon.script.place import name_of
 from siphon.threads.acceptor import Acceptor
+from siphon.threads.buffered import BufferedBytes
 from siphon.threads.hooks import HookRun
 from siphon.threads.lanes import Lanes
 from siphon.threads.listener import Listener
@@ -87,10 +88,11 @@ class Server:
                 chains[endpoint] = compile_chain(registry.middlewares, endpoint)
             return chains[endpoint]
 
+        buffered = BufferedBytes(self._settings.max_buffered_bytes)
         names = [server.name for server in self._settings.servers if server.name is not None]
         for server in self._settings.servers:
             router = Router(routes_on(server.name, registry.routes, names), build)
-            self.listeners.append(Listener(server, router))
+            self.listeners.append(Listener(server, router, buffered))
 
     def serve(self, banner: str) -> int:
         """Serves until SIGTERM or SIGINT; returns the process's exit code. Raises ScriptError, StartError.

@@ -50,8 +50,6 @@ class Tls:
         "speaks_http",
     )
 
-    scheme: Final = "https"
-
     def __init__(self, sock: socket.socket, context: ssl.SSLContext, *, proxied: bool) -> None:
         """``proxied``: a PROXY header comes before the handshake, in cleartext."""
         self.sock = sock

@@ -78,6 +78,6 @@ def _split_target(method: bytes, target: bytes) -> tuple[bytes, bytes | None]:
     if target == b"*" and method == b"OPTIONS":
         return target, None
     if absolute := _match_absolute(target):
-        rest = absolute[2] or b"/"
+        rest = absolute[2] or (b"*" if method == b"OPTIONS" else b"/")
         return (b"/" + rest if rest.startswith(b"?") else rest), absolute[1]
     raise RequestRefused(400, "the request target has none of the forms of RFC 9112 section 3.2")

@@ -127,9 +127,23 @@ MUTANTS: Final = (
     Mutant(
         "turn: one hand-over, before the deadlines' own answers",
         "acceptor.py",
-        "        while self._for_loops or self._for_workers:\n",
-        "        if events and (self._for_loops or self._for_workers):\n",
+        "            if not (self._for_loops or self._for_workers):\n",
+        "            if not (events and (self._for_loops or self._for_workers)):\n",
         "test_pipelining.py",
+    ),
+    Mutant(
+        "buffered: counted in without the lock",
+        "buffered.py",
+        "        with self._lock:\n            self._used += size\n",
+        "        if True:\n            self._used += size\n",
+        "test_counting.py",
+    ),
+    Mutant(
+        "buffered: counted out without the lock",
+        "buffered.py",
+        "        with self._lock:\n            self._used -= size\n",
+        "        if True:\n            self._used -= size\n",
+        "test_counting.py",
     ),
     Mutant(
         "kick: wake-ups are cleared after the kicks were taken",

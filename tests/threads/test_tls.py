@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+from ipaddress import ip_network
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -297,6 +298,21 @@ def test_what_is_neither_is_closed_and_logged_once(
 # The PROXY protocol ------------------------------------------------------------------------------
 
 HEADER = b"PROXY TCP4 203.0.113.7 192.0.2.1 51000 443\r\n"
+
+
+@pytest.mark.parametrize(("trusted", "believed"), [("127.0.0.0/8", True), ("10.0.0.0/8", False)])
+def test_where_proxies_are_named_only_their_header_is_believed(
+    secure: Callable[..., Service], certificates: Certificates, trusted: str, believed: bool
+) -> None:
+    service = secure(proxy_protocol=True, trusted_proxies=(ip_network(trusted),))
+    client = service.connect(bare=True).send(HEADER)
+    assert isinstance(client.sock, socket.socket)
+    client.sock = TlsSocket(client.sock, certificates.client_context())
+    with client:
+        own = "{}:{}".format(*client.sock.getsockname())
+        for _ in range(2):
+            shown = client.get("/").body.decode()
+            assert shown == f"https {'203.0.113.7:51000' if believed else own} None"
 
 
 @pytest.mark.parametrize("pieces", [1, 7])
