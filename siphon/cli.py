@@ -14,6 +14,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from siphon.config.activation import forget
 from siphon.config.load import load
 from siphon.dispatch import compile_chain
 from siphon.errors import ConfigError, ScriptError, StartError
@@ -97,6 +98,7 @@ def _settings(script: Path, options: argparse.Namespace) -> Settings:
     if problems:
         raise ConfigError(problems)
     journal.configure(settings.log)
+    forget(os.environ)
     return settings
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from siphon.config import document, source
+from siphon.config.activation import Passed, activate, passed_sockets
 from siphon.config.address import Address, TcpAddress, parse_address
 from siphon.config.check import Check, FileText, Flag, Section, Whole, settings_of
 from siphon.config.document import Plain
@@ -50,7 +51,7 @@ def load(script: Path, *, config: Path | None, environ: Mapping[str, str], overr
     sections = _sections(draft)
     for section in sections:
         _override(section, environ, overrides, report)
-    servers = _servers(draft, _addresses(environ, overrides, report))
+    servers = _servers(draft, _addresses(environ, overrides, report), passed_sockets(environ, report))
     threads = next(section for section in sections if section.of is ThreadSettings)
     _check_servers(servers, report)
     _check_threads(threads, report)
@@ -134,12 +135,17 @@ def _address(text: str, place: Place, report: Report) -> Given:
         return Given(place, None, sound=False)
 
 
-def _servers(draft: Draft[Settings], addresses: list[Given]) -> list[Draft[ListenerSettings]]:
-    """The file's listeners, or one for each of ``addresses``: the file's limits in order, then defaults."""
+def _servers(
+    draft: Draft[Settings], addresses: list[Given], passed: list[Passed]
+) -> list[Draft[ListenerSettings]]:
+    """The file's listeners, or one for each of ``addresses``: the file's limits in order, then defaults.
+
+    Sockets that were passed take the place of the file's addresses, where no others do.
+    """
     given = draft.given.get("servers")
     servers: list[Draft[ListenerSettings]] = [] if given is None else list(given.value or ())
     if not addresses:
-        return servers
+        return activate(servers, passed)
     servers += [Draft(ListenerSettings, "", address.place) for address in addresses[len(servers) :]]
     for server, address in zip(servers, addresses, strict=False):
         server.given["listen"] = address

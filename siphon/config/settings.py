@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, get_args
 
-from siphon.config.address import Address, TcpAddress, UnixAddress
+from siphon.config.address import Address, FdAddress, TcpAddress, UnixAddress
 from siphon.config.check import (
     AddressText,
     Choice,
@@ -27,6 +27,7 @@ from siphon.config.cpus import usable_cpus
 __all__ = [
     "Address",
     "ClientSettings",
+    "FdAddress",
     "ListenerSettings",
     "LogFormat",
     "LogLevel",
@@ -54,7 +55,7 @@ class ListenerSettings:
     listen: Address = setting(
         TcpAddress("127.0.0.1", 8080),
         AddressText(),
-        "Where to listen: host:port, [v6]:port or unix:/path; port 0 lets the system choose.",
+        "Where to listen: host:port, [v6]:port, unix:/path or fd:N; port 0 lets the system choose.",
         override="listen",
     )
     name: str | None = setting(None, Text(), "The name by which a route says that it is served here; unique.")

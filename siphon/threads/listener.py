@@ -8,8 +8,9 @@ import stat
 import threading
 from typing import TYPE_CHECKING, Final
 
-from siphon.config.settings import TcpAddress, UnixAddress
+from siphon.config.settings import FdAddress, TcpAddress, UnixAddress
 from siphon.errors import StartError
+from siphon.threads.inherited import adopt
 from siphon.wire.head import WireLimits
 
 if TYPE_CHECKING:
@@ -52,13 +53,13 @@ class Listener:
         self._connections = 0
         self._acceptors = 0
         self.socket = _bind(settings)
-        self.is_unix = isinstance(settings.listen, UnixAddress)
+        self.is_unix = self.socket.family == socket.AF_UNIX
 
     @property
     def url(self) -> str:
         """Where it can be reached, with the real port."""
-        if isinstance(self.settings.listen, UnixAddress):
-            return f"unix:{self.settings.listen.path}"
+        if self.is_unix:
+            return f"unix:{self.socket.getsockname()}"
         host, port = self.socket.getsockname()[:2]
         return f"http://{TcpAddress(host, port)}"
 
@@ -111,6 +112,8 @@ class Listener:
 
 def _bind(settings: ListenerSettings) -> socket.socket:
     address = settings.listen
+    if isinstance(address, FdAddress):
+        return adopt(address)
     try:
         if isinstance(address, UnixAddress):
             return _bind_unix(address.path)

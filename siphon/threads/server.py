@@ -66,6 +66,7 @@ class Server:
             self._bind()
         except BaseException:
             self._close_listeners()
+            self._events.close()
             raise
 
     def _bind(self) -> None:
