@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 _RECV_BYTES: Final = 65_536
 # What is read ahead of a request that is being answered; past it the client waits.
 _AHEAD_MAX_BYTES: Final = 65_536
-_DRAIN_PATIENCE_S: Final = 1.0
 _BEING_ANSWERED: Final = frozenset({RUNNING, SENDING})
 _ARRIVING: Final = frozenset({HEAD, BODY})
 
@@ -293,11 +292,13 @@ class Acceptor(threading.Thread):
         if connection.incoming.begun:
             self._advance(connection, b"")
         if connection.state == IDLE or connection.state in _ARRIVING:
-            if connection.end_of_input or (self.draining and not connection.incoming.begun):
+            if connection.end_of_input:
                 self.close_connection(connection)
             else:
                 connection.reading = True
                 self._watch(connection)
+                if self.draining:
+                    self._hurry(connection)
 
     def _flush(self, connection: Connection) -> None:
         if connection.flush() == OWNER_NEEDED:
@@ -385,12 +386,12 @@ class Acceptor(threading.Thread):
     def _begin_drain(self) -> None:
         self._admission.end()
         self._drain_begun = True
-        for connection in list(self.connections.values()):
-            if connection.is_idle():
-                self.close_connection(connection)
-            elif connection.is_silent():
-                # Perhaps its first request is on the way; it need not hold the drain for long.
-                connection.deadline = min(connection.deadline, self.now + _DRAIN_PATIENCE_S)
+        for connection in self.connections.values():
+            self._hurry(connection)
+
+    def _hurry(self, connection: Connection) -> None:
+        if connection.hurry(self.now):
+            self._wheel.file(connection, self.now)
 
     def _close_everything(self) -> None:
         for connection in list(self.connections.values()):

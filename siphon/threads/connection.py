@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from siphon.wire.head import RequestHead
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+# How long a drain waits for a client that may be about to send a request.
+_DRAIN_PATIENCE_S: Final = 1.0
 
 # What became of an answer.
 LATE: Final = 0  # somebody else had answered, or the client is gone
@@ -221,6 +223,21 @@ class Connection:
         """Between two requests with nothing buffered; not before the first. The acceptor alone."""
         with self.lock:
             return self.state == IDLE and self.requests > 0 and not self.incoming.begun
+
+    def hurry(self, now: float) -> bool:
+        """Gives a connection that waits for a request a moment only, since one may be on its way.
+
+        False where it does not wait for one. The acceptor alone, which files the new deadline.
+        """
+        if self.is_idle():
+            # Since its last answer: who has sent nothing for longer has nothing on its way now either.
+            since = self.deadline - self.listener.keep_alive_timeout_s
+        elif self.is_silent():
+            since = now
+        else:
+            return False
+        self.deadline = min(self.deadline, since + _DRAIN_PATIENCE_S)
+        return True
 
 
 def peer_name(sock: socket.socket, address: object) -> str:
