@@ -110,11 +110,11 @@ def test_what_is_no_listening_socket_stops_the_start(
         (tmp_path / "file").open("wb") as file,
     ):
         number = {
-            "file": file.fileno,
-            "datagrams": datagrams.fileno,
-            "connection": connection.fileno,
-            "nothing": lambda: 9_999,
-        }[kind]()
+            "file": file.fileno(),
+            "datagrams": datagrams.fileno(),
+            "connection": connection.fileno(),
+            "nothing": 9_999,
+        }[kind]
         given = number if kind == "nothing" else os.dup(number)
         with pytest.raises(StartError, match=f"cannot listen on fd:{given}: .*{message}"):
             Service(SCRIPT, tmp_path / "script", servers=(ListenerSettings(listen=FdAddress(given)),)).start()
