@@ -7,7 +7,14 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING
 
-from siphon.config.settings import ListenerSettings, LogSettings, Settings, TcpAddress, ThreadSettings
+from siphon.config.settings import (
+    AdminSettings,
+    ListenerSettings,
+    LogSettings,
+    Settings,
+    TcpAddress,
+    ThreadSettings,
+)
 from siphon.script.loader import load
 from siphon.threads.server import Server
 from tests.client import Client
@@ -21,8 +28,9 @@ class Service:
     """Serves ``source`` on 127.0.0.1, port 0.
 
     Settings are given by name: those of a listener (``request_timeout_ms=200``), of the threads
-    (``loops=1``), ``shutdown_timeout_ms``, or ``servers=(...)`` for several listeners. ``dev``:
-    tracebacks in error pages.
+    (``loops=1``), ``shutdown_timeout_ms``, ``shutdown_delay_ms``, ``log=LogSettings(...)``, or
+    ``servers=(...)`` for several listeners. ``dev``: tracebacks in error pages. ``admin``: an admin
+    listener as well.
     """
 
     def __init__(self, source: str, folder: Path, **given: object) -> None:
@@ -80,6 +88,11 @@ class Service:
         if str(self.path.parent) in sys.path:
             sys.path.remove(str(self.path.parent))
 
+    def connect_to_admin(self, *, timeout_s: float = 30) -> Client:
+        """A raw client connection to the admin listener."""
+        assert self.server.admin is not None
+        return Client(self.server.admin.listener.socket.getsockname(), timeout_s=timeout_s)
+
     def connect(self, *, listener: int = 0, timeout_s: float = 30) -> Client:
         """A raw client connection to a listener, the first one unless told otherwise."""
         sock = self.server.listeners[listener].socket
@@ -91,7 +104,8 @@ def _settings(given: dict[str, object]) -> Settings:
     listeners = {field.name for field in dataclasses.fields(ListenerSettings)}
     thread_options = {"loops": 2, **{key: given[key] for key in given if key in threads}}
     listener_options = {key: given[key] for key in given if key in listeners}
-    unknown = set(given) - threads - listeners - {"servers", "shutdown_timeout_ms"}
+    others = {"servers", "shutdown_timeout_ms", "shutdown_delay_ms", "admin", "log"}
+    unknown = set(given) - threads - listeners - others
     assert not unknown, unknown
     servers = given.get("servers")
     if servers is None:
@@ -101,5 +115,7 @@ def _settings(given: dict[str, object]) -> Settings:
         servers=servers,  # type: ignore[arg-type]
         threads=ThreadSettings(**thread_options),  # type: ignore[arg-type]
         shutdown_timeout_ms=given.get("shutdown_timeout_ms", 10_000),  # type: ignore[arg-type]
-        log=LogSettings(access=False),
+        shutdown_delay_ms=given.get("shutdown_delay_ms", 0),  # type: ignore[arg-type]
+        admin=AdminSettings(TcpAddress("127.0.0.1", 0) if given.get("admin") else None),
+        log=given.get("log", LogSettings(access=False)),  # type: ignore[arg-type]
     )

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from siphon.config.address import FdAddress
 from siphon.config.draft import Draft, Given
 from siphon.config.report import Place, Report, shown
-from siphon.config.settings import ListenerSettings
+from siphon.config.settings import AdminSettings, ListenerSettings
 
 _FIRST = 3  # SD_LISTEN_FDS_START
 _MOST = 1_000
+_ADMIN = "admin"
 _VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 
 
@@ -60,6 +61,15 @@ def activate(servers: list[Draft[ListenerSettings]], passed: list[Passed]) -> li
     for socket, server in zip(left[len(free) :], further, strict=True):
         server.given["listen"] = socket.given()
     return servers + further
+
+
+def activate_admin(admin: Draft[AdminSettings], passed: list[Passed]) -> list[Passed]:
+    """Gives a socket that is named ``admin`` to the admin listener; returns those that are left."""
+    named = next((socket for socket in passed if socket.name == _ADMIN), None)
+    if named is None:
+        return passed
+    admin.given["listen"] = named.given()
+    return [socket for socket in passed if socket is not named]
 
 
 def _name(server: Draft[ListenerSettings]) -> object:

@@ -6,13 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from siphon.config import document, source
-from siphon.config.activation import Passed, activate, passed_sockets
+from siphon.config.activation import Passed, activate, activate_admin, passed_sockets
 from siphon.config.address import Address, TcpAddress, parse_address
 from siphon.config.check import Check, FileText, Flag, Section, Whole, settings_of
 from siphon.config.document import Plain
 from siphon.config.draft import Draft, Given, read_section
 from siphon.config.report import Place, Report, joined, shown
-from siphon.config.settings import ClientSettings, ListenerSettings, Settings, ThreadSettings
+from siphon.config.settings import (
+    AdminSettings,
+    ClientSettings,
+    ListenerSettings,
+    Settings,
+    ThreadSettings,
+)
 
 _WORDS = {
     "1": True,
@@ -51,9 +57,11 @@ def load(script: Path, *, config: Path | None, environ: Mapping[str, str], overr
     sections = _sections(draft)
     for section in sections:
         _override(section, environ, overrides, report)
-    servers = _servers(draft, _addresses(environ, overrides, report), passed_sockets(environ, report))
     threads = next(section for section in sections if section.of is ThreadSettings)
-    _check_servers(servers, report)
+    admin = next(section for section in sections if section.of is AdminSettings)
+    passed = activate_admin(admin, passed_sockets(environ, report))
+    servers = _servers(draft, _addresses(environ, overrides, report), passed)
+    _check_servers(servers, admin, report)
     _check_threads(threads, report)
     _check_clients(draft, report)
     report.raise_if_any()
@@ -152,7 +160,9 @@ def _servers(
     return servers[: len(addresses)]
 
 
-def _check_servers(servers: list[Draft[ListenerSettings]], report: Report) -> None:
+def _check_servers(
+    servers: list[Draft[ListenerSettings]], admin: Draft[AdminSettings], report: Report
+) -> None:
     """Names and addresses belong to one listener each."""
     names: dict[str, Place] = {}
     addresses: dict[Address, Place] = {}
@@ -164,11 +174,17 @@ def _check_servers(servers: list[Draft[ListenerSettings]], report: Report) -> No
                 problem = f"a second listener named {shown(name.value)}; the first is at {first}"
                 report.add(name.place, joined(server.path, "name"), problem)
         listen = server.given.get("listen", Given(server.place, ListenerSettings().listen))
-        if listen.sound and not _is_free_port(listen.value):
-            first = addresses.setdefault(listen.value, listen.place)
-            if first is not listen.place:
-                key = joined(server.path, "listen") if listen.place.line else ""
-                report.add(listen.place, key, f"a second listener on {listen.value}; the first is at {first}")
+        _check_address(listen, server.path, addresses, report)
+    if "listen" in admin.given:
+        _check_address(admin.given["listen"], admin.path, addresses, report)
+
+
+def _check_address(listen: Given, path: str, addresses: dict[Address, Place], report: Report) -> None:
+    if listen.sound and not _is_free_port(listen.value):
+        first = addresses.setdefault(listen.value, listen.place)
+        if first is not listen.place:
+            key = joined(path, "listen") if listen.place.line else ""
+            report.add(listen.place, key, f"a second listener on {listen.value}; the first is at {first}")
 
 
 def _is_free_port(address: Address) -> bool:

@@ -69,6 +69,7 @@ class Acceptor(threading.Thread):
         self._poller = make_poller()
         self._wakeup = Wakeup()
         self._encoder = Encoder()
+        self._cells = lanes.tally.new_cells() if lanes.tally is not None else None
         self.connections: dict[int, Connection] = {}
         self._drain_begun = False
         self.now = monotonic()
@@ -217,6 +218,8 @@ class Acceptor(threading.Thread):
         for_loops, self._for_loops = self._for_loops, []
         for_workers, self._for_workers = self._for_workers, []
         for exchange in self._lanes.submit(for_loops, for_workers):
+            if self._cells is not None:
+                self._cells.shed += 1
             self._reply(exchange, plain(503, "over capacity\n", ("Retry-After", "1")))
 
     # Answers of the acceptor's own -------------------------------------------------------------
@@ -226,8 +229,7 @@ class Acceptor(threading.Thread):
         response = plain(error.status, f"{error.reason}\n")
         data, _ = self._encoder.encode(response, "", 1, False, connection.listener.server_header)
         connection.requests += 1
-        if self._lanes.access_log:
-            connection.log_refusal(response)
+        connection.note_refusal(response, self._cells, access_log=self._lanes.access_log)
         if connection.answer(None, data, False) == OWNER_NEEDED:
             self._attend(connection)
 
@@ -245,8 +247,8 @@ class Acceptor(threading.Thread):
         if verdict == LATE:
             return False
         exchange.cancel()
-        if self._lanes.access_log:
-            exchange.log_access(response)
+        if self._lanes.observes:
+            exchange.note(response.status, len(response.body), self._cells)
         if verdict == OWNER_NEEDED:
             self._attend(connection)
         return True
@@ -352,9 +354,7 @@ class Acceptor(threading.Thread):
         self._wheel.remove(connection)
         connection.listener.leave()
         if exchange is not None:
-            exchange.disconnected = True
-            if self._aborting or exchange.follows_client:
-                exchange.cancel()
+            exchange.cut_short(self._cells, cancel=self._aborting)
 
     def _look_at_deadline(self, connection: Connection) -> None:
         """The connection's slot has come up: acts where its deadline has passed, else files it again."""

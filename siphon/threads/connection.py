@@ -7,8 +7,10 @@ import threading
 from time import monotonic, time
 from typing import TYPE_CHECKING, Final
 
-from siphon.journal import Access, journal
+from siphon.entries import Access
+from siphon.journal import journal
 from siphon.threads.listener import LINGER_S
+from siphon.threads.tally import NONE
 from siphon.wire.incoming import Incoming
 from siphon.wire.proxied import ProxiedIncoming
 from siphon.wire.states import (
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from siphon.threads.acceptor import Acceptor
     from siphon.threads.exchange import Exchange
     from siphon.threads.listener import Listener
+    from siphon.threads.tally import Cells
     from siphon.wire.head import RequestHead
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -117,10 +120,15 @@ class Connection:
             and not self.acceptor.draining
         )
 
-    def log_refusal(self, response: Response) -> None:
-        """Puts what was no valid request into the access log; nothing of it is repeated there."""
-        size = len(response.body)
-        journal.put(Access(time(), self.peer, "-", "-", 1, response.status, size, 0.0))
+    def note_refusal(self, response: Response, cells: Cells | None, *, access_log: bool) -> None:
+        """Counts what was no valid request, and puts it into the access log without repeating any of it."""
+        if cells is not None:
+            cells.answered(NONE, NONE, response.status, 0.0)
+        if access_log:
+            scheme, size = self.listener.scheme, len(response.body)
+            journal.put(
+                Access(time(), self.peer, "-", "-", scheme, "HTTP/1.1", response.status, size, 0.0, "-", 0.0)
+            )
 
     def answer(self, exchange: Exchange | None, data: bytes, keep_alive: bool) -> int:
         """Claims ``exchange`` and sends ``data`` as its answer: LATE, SENT or OWNER_NEEDED.

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from contextvars import Context, copy_context
 from time import monotonic, time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Protocol
 
 from siphon.dispatch import Call, Outcome, Paused
+from siphon.entries import Access
 from siphon.errors import RequestCancelled, ResponseError
-from siphon.journal import Access, journal
+from siphon.journal import journal
 from siphon.messages import Request, Response, plain
 from siphon.threads.connection import LATE, OWNER_NEEDED
 from siphon.threads.held import Held, Inner, Visit
@@ -17,12 +18,25 @@ from siphon.threads.held import Held, Inner, Visit
 if TYPE_CHECKING:
     from siphon.config.settings import Network
     from siphon.dispatch import Chain
-    from siphon.threads.blocking import BlockingWorker
     from siphon.threads.connection import Connection
     from siphon.threads.lanes import Lanes
     from siphon.threads.loops import LoopWorker
+    from siphon.threads.tally import Cells
     from siphon.wire.encode import Encoder
     from siphon.wire.head import RequestHead
+
+# In the log and in metrics: the client had gone, or the stop did not wait. nginx uses it as well.
+NO_ANSWER: Final = 499
+# Statuses whose bodies are not sent.
+_BODYLESS: Final = frozenset({204, 205, 304})
+
+
+class Worker(Protocol):
+    """A thread that runs exchanges, and what it brings for answering them: nobody else may use it."""
+
+    encoder: Encoder
+    cells: Cells | None
+    finished: int
 
 
 class Exchange(Call):
@@ -33,6 +47,7 @@ class Exchange(Call):
     """
 
     __slots__ = (
+        "began",
         "body",
         "connection",
         "context",
@@ -69,6 +84,8 @@ class Exchange(Call):
         self.body = body
         self.path_params = path_params
         self.started = now
+        # When a worker or a loop first turned to it; taken where somebody is to hear of it.
+        self.began = 0.0
         # The client has sent FIN or is gone.
         self.disconnected = False
         # Answered by somebody else, or not to be answered any more: what has not begun is not run.
@@ -81,6 +98,11 @@ class Exchange(Call):
         self.paused: tuple[Paused, Request] | None = None
         self.task: asyncio.Task[None] | None = None
         self.inner_tasks: set[asyncio.Task[None]] | None = None
+
+    @property
+    def label(self) -> str:
+        """What is being worked on, for people."""
+        return f"{self.head.method} {self.head.target}"
 
     @property
     def peer(self) -> str:
@@ -101,6 +123,8 @@ class Exchange(Call):
             if self.paused is not None:
                 self.paused[0].discard()
             return
+        if self.lanes.observes and not self.began:
+            self.began = monotonic()
         task = asyncio.Task(self.run(worker), loop=worker.loop, context=self.context, eager_start=True)
         if not task.done():
             self.task = task
@@ -121,9 +145,9 @@ class Exchange(Call):
                 result = await handler(request)
                 response = result if type(result) is Response else self._accept_lone(result)
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises is its answer, or its end
-            self._fail(error, request, worker.encoder)
+            self._fail(error, request, worker)
         else:
-            self.answer(response, worker.encoder)
+            self.answer(response, worker)
         finally:
             if self.inner_tasks:
                 for task in list(self.inner_tasks):
@@ -153,6 +177,8 @@ class Exchange(Call):
         if held is None and not self.lanes.blocking.submit_visit(visit):
             with self.connection.lock:
                 self.held = None
+            if self.loop_worker.cells is not None:
+                self.loop_worker.cells.shed += 1
             return plain(503, "over capacity\n", ("Retry-After", "1"))
         try:
             outcome = await visit.future
@@ -166,19 +192,21 @@ class Exchange(Call):
 
     # On a blocking worker ----------------------------------------------------------------------
 
-    def on_worker(self, worker: BlockingWorker) -> None:
+    def on_worker(self, worker: Worker) -> None:
         """Runs the chain's sync members, and answers or hands over to a loop."""
         if self.ended:
             return
+        if self.lanes.observes:
+            self.began = monotonic()
         request = Request(self)
         self.context = context = Context()
         try:
             outcome = context.run(self.proceed_sync, 0, request)
         except BaseException as error:  # noqa: BLE001 - as on a loop
-            self._fail(error, request, worker.encoder)
+            self._fail(error, request, worker)
             return
         if isinstance(outcome, Response):
-            self.answer(outcome, worker.encoder)
+            self.answer(outcome, worker)
         else:
             self.paused = (outcome, request)
             if not self.lanes.move_to_loop(self, worker.finished):
@@ -217,9 +245,10 @@ class Exchange(Call):
 
     # Answers -----------------------------------------------------------------------------------
 
-    def answer(self, response: Response, encoder: Encoder) -> None:
+    def answer(self, response: Response, worker: Worker) -> None:
         """Encodes and sends ``response``, unless the exchange has been answered or is over."""
         connection = self.connection
+        encoder = worker.encoder
         head = self.head
         listener = connection.listener
         keep_alive = connection.may_keep(head)
@@ -235,36 +264,55 @@ class Exchange(Call):
             )
         verdict = connection.answer(self, data, keep_alive)
         if verdict == LATE:
+            if worker.cells is not None:
+                worker.cells.late += 1
             return
         if verdict == OWNER_NEEDED:
             connection.acceptor.kick(connection)
-        if self.lanes.access_log:
-            self.log_access(response)
+        if self.lanes.observes:
+            self.note(response.status, len(response.body), worker.cells)
 
-    def log_access(self, response: Response) -> None:
-        """Puts the request's line into the access log."""
+    def note(self, status: int, body_bytes: int, cells: Cells | None) -> None:
+        """Counts the answer that has been given, and puts the request's line into the access log.
+
+        Once for each exchange, by whoever has claimed it. ``cells``: the calling thread's, where
+        anything is counted.
+        """
+        duration_s = monotonic() - self.started
+        if cells is not None:
+            cells.answered(self.chain.pattern, self.head.method, status, duration_s)
+        if self.lanes.access_log:
+            self._log_access(status, body_bytes, duration_s)
+
+    def _log_access(self, status: int, body_bytes: int, duration_s: float) -> None:
         head = self.head
-        duration_ms = (monotonic() - self.started) * 1000
+        client = self.connection.peer if not self.trusted_proxies else Request(self).client
+        no_body = head.method == "HEAD" or status in _BODYLESS
+        queued_s = self.began - self.started if self.began else duration_s
         journal.put(
             Access(
                 time(),
-                self.connection.peer,
+                client,
                 head.method,
                 head.target,
-                head.minor_version,
-                response.status,
-                0 if head.method == "HEAD" else len(response.body),
-                duration_ms,
+                self.connection.listener.scheme,
+                "HTTP/1.1" if head.minor_version == 1 else f"HTTP/1.{head.minor_version}",
+                status,
+                0 if no_body else body_bytes,
+                duration_s * 1000,
+                self.chain.lane,
+                queued_s * 1000,
             )
         )
 
-    def _fail(self, error: BaseException, request: Request, encoder: Encoder) -> None:
+    def _fail(self, error: BaseException, request: Request, worker: Worker) -> None:
         if isinstance(error, asyncio.CancelledError | RequestCancelled) and (self.ended or self.disconnected):
             # Where it has ended, whoever ended it answers or has closed; else nobody will.
             if not self.ended and self.connection.abandon(self) == OWNER_NEEDED:
                 self.connection.acceptor.kick(self.connection)
+                self.note(NO_ANSWER, 0, worker.cells)
             return
-        self.answer(self.failure(error, request, dev=self.lanes.dev), encoder)
+        self.answer(self.failure(error, request, dev=self.lanes.dev), worker)
 
     # Ends --------------------------------------------------------------------------------------
 
@@ -291,6 +339,16 @@ class Exchange(Call):
                 self.held.cancel()
         if worker is not None:
             worker.post(Cancellation(self))
+
+    def cut_short(self, cells: Cells | None, *, cancel: bool) -> None:
+        """Its connection has been closed before it was answered. The acceptor, which had it until then.
+
+        ``cancel``: ends the work whatever the route says.
+        """
+        self.disconnected = True
+        self.note(NO_ANSWER, 0, cells)
+        if cancel or self.follows_client:
+            self.cancel()
 
     def interrupt(self) -> None:
         """Cancels async code that is suspended, and nothing else: the client may have half-closed."""

@@ -52,6 +52,16 @@ class Visit:
         self._error: BaseException | None = None
         self.future = future
 
+    @property
+    def label(self) -> str:
+        """What is being worked on, for people."""
+        return self._exchange.label
+
+    @property
+    def ended(self) -> bool:
+        """Whether its request has been answered, or will not be."""
+        return self._exchange.ended
+
     def on_worker(self, worker: BlockingWorker) -> None:
         """Runs the members on the worker's thread, and then what else of this exchange waits for it."""
         self.run()

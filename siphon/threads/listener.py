@@ -28,6 +28,7 @@ class Listener:
         """Binds the address; raises StartError where it cannot be had."""
         self.settings = settings
         self.router = router
+        self.scheme = "http"
         self.limits = WireLimits(
             max_header_bytes=settings.max_header_bytes,
             max_headers=settings.max_headers,
@@ -87,6 +88,12 @@ class Listener:
         """Counts a connection out."""
         with self._lock:
             self._connections -= 1
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        with self._lock:
+            return self._connections
 
     def share(self, acceptors: int) -> None:
         """Says how many acceptors use the socket; the last of them to ``release`` it closes it."""

@@ -60,6 +60,14 @@ def test_passed_sockets_take_the_place_of_addresses_by_name_then_in_order(
     assert [server.backlog for server in servers[:2]] == [5, 6]
 
 
+def test_a_socket_that_is_named_admin_is_the_admin_listeners(site: Site) -> None:
+    site.write(f"{TWO}admin: {{listen: '127.0.0.1:3'}}\n")
+    settings = site.load(passed(3, "x:admin:private"))
+    assert [server.listen for server in settings.servers] == [FdAddress(3), FdAddress(5)]
+    assert settings.admin.listen == FdAddress(4)
+    assert site.load(passed(1, "x")).admin.listen == TcpAddress("127.0.0.1", 3)
+
+
 def test_addresses_that_are_named_win_over_passed_sockets(site: Site) -> None:
     site.write(TWO)
     other = TcpAddress("127.0.0.1", 9)
