@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from siphon.config.access_format import ATOMS
 from siphon.config.check import ListOf, Section, settings_of
 from siphon.config.load import Overrides, load
-from siphon.config.settings import ListenerSettings, LogSettings, Settings, ThreadSettings
+from siphon.config.settings import AdminSettings, ListenerSettings, LogSettings, Settings, ThreadSettings
 from siphon.wire.states import OWNERS, TABLE
+from tests.client import Client
 from tests.command import PORT_0, ROOT, Command, write
 
 if TYPE_CHECKING:
@@ -62,7 +64,11 @@ def test_every_file_that_the_design_names_is_there() -> None:
 
 def test_the_threads_of_a_server_are_those_in_the_table(tmp_path: Path) -> None:
     write(tmp_path, "app.py", THREADS_SCRIPT)
+    write(tmp_path, "http.yaml", "admin: {listen: '127.0.0.1:0'}")
     with Command("app.py", *PORT_0, "--acceptors", "2", "--loops", "3", cwd=tmp_path).started() as command:
+        (admin,) = re.findall(r"  admin on http://127\.0\.0\.1:(\d+)\n", command.banner)
+        with Client(("127.0.0.1", int(admin))) as client:
+            client.get("/metrics")
         names = command.connect().get("/").body.decode().split()
         command.signal(signal.SIGTERM)
         assert command.ended()[0] == 0
@@ -123,12 +129,18 @@ def shown_default(field: dataclasses.Field[Any]) -> str:
     [
         ("## `servers[]`", ListenerSettings),
         ("## `threads`", ThreadSettings),
+        ("## `admin`", AdminSettings),
         ("## `log`", LogSettings),
         ("## At the top", Settings),
     ],
 )
 def test_every_setting_is_documented_with_its_default(heading: str, section: type[Any]) -> None:
     assert table(CONFIGURATION, heading) == described(section)
+
+
+def test_every_atom_of_the_access_log_is_documented() -> None:
+    rows = tables(CONFIGURATION[CONFIGURATION.index("\n## `log`\n") :])[1]
+    assert [re.fullmatch(r"`%\((\w+)\)[sdf]`", row[0])[1] for row in rows] == list(ATOMS)  # type: ignore[index]
 
 
 @pytest.mark.parametrize("text", blocks(CONFIGURATION, "yaml") + blocks(README, "yaml"))

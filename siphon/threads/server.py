@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import math
 import os
+import select
 import signal
 import sys
 import time
@@ -21,14 +24,18 @@ from siphon.threads.hooks import HookRun
 from siphon.threads.lanes import Lanes
 from siphon.threads.listener import Listener
 from siphon.threads.mailbox import Mailbox
+from siphon.threads.snapshot import log_snapshot
+from siphon.threads.tally import Tally
+from siphon.threads.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from types import FrameType
 
-    from siphon.config.settings import Settings
+    from siphon.config.settings import Address, Settings
     from siphon.dispatch import Chain
     from siphon.routing import Endpoint
     from siphon.script.registry import Hook, Registry
+    from siphon.threads.admin import Admin, Condition
 
 _ABORT_GRACE_S = 10.0
 _STOP_GRACE_S = 1.0
@@ -57,13 +64,18 @@ class Server:
         self._settings = settings
         self._registry = registry
         self._events: Mailbox[int | HookRun | Acceptor] = Mailbox()
-        self._lanes = Lanes(settings.threads, access_log=settings.log.access, dev=dev)
+        tally = Tally() if settings.admin.listen is not None else None
+        self._lanes = Lanes(settings.threads, access_log=settings.log.access, dev=dev, tally=tally)
+        self._watchdog = Watchdog(self._lanes, settings.threads.stall_after_ms / 1000)
         self.listeners: list[Listener] = []
         self._acceptors: list[Acceptor] = []
+        self.admin: Admin | None = None
         self._started = False
         self._allow_gil = allow_gil
         try:
             self._bind()
+            if settings.admin.listen is not None and tally is not None:
+                self.admin = self._make_admin(settings.admin.listen, tally)
         except BaseException:
             self._close_listeners()
             self._events.close()
@@ -82,6 +94,14 @@ class Server:
         for server in self._settings.servers:
             router = Router(routes_on(server.name, registry.routes, names), build)
             self.listeners.append(Listener(server, router))
+
+    def _make_admin(self, address: Address, tally: Tally) -> Admin:
+        # Both stand on prometheus_client, whose import takes time and memory.
+        from siphon.threads.admin import Admin
+        from siphon.threads.exposition import Exposition
+
+        exposition = Exposition(tally, self._lanes, self.listeners, self._acceptors, self._watchdog)
+        return Admin(address, exposition, self._events.put)
 
     def serve(self, banner: str) -> int:
         """Serves until SIGTERM or SIGINT; returns the process's exit code. Raises ScriptError, StartError.
@@ -104,6 +124,8 @@ class Server:
     def start(self) -> None:
         """Starts the threads, runs the hooks, and lets clients in. Raises ScriptError, StartError."""
         try:
+            if self.admin is not None:
+                self.admin.start()
             self._lanes.start()
             # A hook may import what switches the GIL on, as the script itself may.
             with GilGuard(allow_gil=self._allow_gil):
@@ -120,11 +142,18 @@ class Server:
             self._stop_threads()
             raise
         self._started = True
+        self._set_condition("ready")
+
+    def _set_condition(self, condition: Condition) -> None:
+        if self.admin is not None:
+            self.admin.condition = condition
 
     def _announce(self, banner: str) -> str:
         threads = self._settings.threads
         lines = [banner]
         lines += [f"  listening on {listener.url}" for listener in self.listeners]
+        if self.admin is not None:
+            lines.append(f"  admin on {self.admin.listener.url}")
         lines.append(
             f"  threads: {threads.acceptors} acceptor{'s' if threads.acceptors > 1 else ''},"
             f" {threads.loops} loop{'s' if threads.loops > 1 else ''},"
@@ -153,7 +182,7 @@ class Server:
 
     def _await_hook(self, run: HookRun) -> None:
         while True:
-            event = self._events.get()
+            event = self._next_event()
             if event is run:
                 break
             if isinstance(event, int):
@@ -169,21 +198,41 @@ class Server:
         self._events.heed_signals()
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
+        signal.signal(signal.SIGUSR1, self._on_request_for_snapshot)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._signals += 1
         if self._signals > 1:
-            os.write(2, b"siphon: second signal, ending at once\n")
+            _write_if_possible(b"siphon: second signal, ending at once\n")
             os._exit(1)
         self._events.put(number)
 
-    def _wait_for_signal(self) -> None:
+    def _on_request_for_snapshot(self, number: int, frame: FrameType | None) -> None:
+        self._events.put(number)
+
+    def _next_event(self, deadline: float = math.inf) -> int | HookRun | Acceptor | None:
+        """The next one, or None at ``deadline``. Asked for meanwhile, it logs what the server is at."""
         while True:
-            event = self._events.get()
+            left_s = None if deadline == math.inf else max(0.0, deadline - time.monotonic())
+            event = self._events.get(left_s)
+            if event != signal.SIGUSR1:
+                return event
+            log_snapshot(self._lanes)
+
+    def _wait_for_signal(self) -> None:
+        """Watches the lanes meanwhile."""
+        pause_s = self._watchdog.pause_s or math.inf
+        while True:
+            event = self._next_event(time.monotonic() + pause_s)
             if isinstance(event, int):
                 return
             if isinstance(event, Acceptor):
                 raise InternalError(f"{event.name} has ended unexpectedly; its traceback is above")
+            notices = self._watchdog.look(time.monotonic())
+            for notice in notices:
+                journal.log("error" if notice.stalled else "info", notice.text)
+            if any(notice.stalled for notice in notices):
+                log_snapshot(self._lanes)
 
     # Stop --------------------------------------------------------------------------------------
 
@@ -192,11 +241,23 @@ class Server:
 
         A failing hook is logged. Hooks of a start that was not completed are not run.
         """
+        self._set_condition("stopping")
         if self._started:
+            self._delay()
             journal.log("info", "stopping: accepting no more, finishing what is on its way")
             self._drain()
             self._run_shutdown_hooks()
         return self._stop_threads()
+
+    def _delay(self) -> None:
+        """Goes on as before for a while: who looks at /readyz can send its clients elsewhere."""
+        if not self._settings.shutdown_delay_ms:
+            return
+        journal.log("info", f"stopping in {self._settings.shutdown_delay_ms} ms: no longer ready")
+        deadline = time.monotonic() + self._settings.shutdown_delay_ms / 1000
+        while (event := self._next_event(deadline)) is not None:
+            if isinstance(event, Acceptor):
+                raise InternalError(f"{event.name} has ended unexpectedly; its traceback is above")
 
     def _run_shutdown_hooks(self) -> None:
         for run, hooks in (
@@ -221,6 +282,8 @@ class Server:
         for worker in self._lanes.loops:
             worker.join(max(0.0, deadline - time.monotonic()))
         ended = self._lanes.blocking.join(max(0.0, deadline - time.monotonic()))
+        if self.admin is not None:
+            ended = self.admin.stop(max(0.0, deadline - time.monotonic())) and ended
         threads = [*self._acceptors, *self._lanes.loops]
         if not ended or any(thread.is_alive() for thread in threads):
             return False
@@ -237,7 +300,7 @@ class Server:
         deadline = time.monotonic() + self._settings.shutdown_timeout_ms / 1000
         aborted = False
         while waiting:
-            event = self._events.get(max(0.0, deadline - time.monotonic()))
+            event = self._next_event(deadline)
             if isinstance(event, Acceptor):
                 waiting.discard(event)
             elif event is None and aborted:
@@ -262,6 +325,13 @@ class Server:
         journal.flush()
         sys.stdout.flush()
         os._exit(0)
+
+
+def _write_if_possible(text: bytes) -> None:
+    """To stderr, unless that is a pipe that nobody reads: nothing may hold up the end."""
+    with contextlib.suppress(OSError):
+        if select.select([], [2], [], 0)[1]:
+            os.write(2, text)
 
 
 def _calm_collector() -> None:
