@@ -130,6 +130,7 @@ class Journal:
         The interpreter must not end around a thread that still runs: with the GIL on, 3.13 may crash.
         A line that comes later starts a new writer.
         """
+        deadline = time.monotonic() + timeout_s
         self.flush(timeout_s)
         with self._lock:
             writer, self._writer = self._writer, None
@@ -137,7 +138,7 @@ class Journal:
             self._more.notify_all()
         if writer is None:
             return True
-        writer.join(timeout_s)
+        writer.join(max(0.0, deadline - time.monotonic()))
         return not writer.is_alive()
 
     # The writer's thread -----------------------------------------------------------------------

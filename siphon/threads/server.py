@@ -317,7 +317,6 @@ class Server:
             listener.close()
 
     def _leave(self, *, clean: bool) -> int:
-        journal.flush()
         if clean:
             return 0
         # A sync handler cannot be stopped; the interpreter would wait for it, or trip over it.

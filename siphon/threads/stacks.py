@@ -30,7 +30,8 @@ def stacks() -> str:
     places: dict[str, list[str]] = {}
     for ident, stack in _stacks_by_ident():
         places.setdefault(stack, []).append(_name_of(ident))
-    return "\n".join(f"{_joined(names)}\n{stack}" for stack, names in places.items())
+    shown = [f"{_joined(names)}\n{stack}" for stack, names in places.items()]
+    return "\n".join(shown) or "none: threads were being made all the while"
 
 
 def _stacks_by_ident() -> list[tuple[int, str]]:
