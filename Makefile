@@ -1,8 +1,9 @@
 # Verbs for people and CI. `check` never writes; `run` and `test` do all the set-up themselves.
-.PHONY: run test check stress bench format python-pgo clean help
+.PHONY: run test check docs stress bench format python-pgo clean help
 
 VENV := .venv
 BIN := $(VENV)/bin
+DOCS_VENV := .venv-docs
 TESTS ?= tests
 
 help:            ## this list
@@ -14,10 +15,14 @@ run: $(VENV)/ready    ## serve the example on 127.0.0.1:8080
 test: $(VENV)/ready   ## every test but the long ones
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(TESTS)
 
-check: $(VENV)/ready  ## lint, format and types; changes nothing
+check: $(VENV)/ready  ## lint, format, types and the SDK's names; changes nothing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python scripts/check_sdk_parity.py
+
+docs: $(DOCS_VENV)/ready ## the documentation as a site, in site/; links are checked
+	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --strict --quiet
 
 stress: $(VENV)/ready ## the stress tests at full size, then the mutants that they must catch
 	SIPHON_STRESS=full $(BIN)/python -m pytest -n 0 -m stress tests/stress
@@ -29,12 +34,16 @@ bench: $(VENV)/ready  ## figures against other servers, on an optimised interpre
 format: $(VENV)/ready ## what check would complain of, mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(BIN)/python scripts/tables.py
 
 python-pgo:      ## builds the optimised interpreter that benchmarks need
 	@scripts/python.sh --pgo
 
-clean:           ## forget the virtual environment
-	rm -rf $(VENV)
+clean:           ## forget the virtual environments and the site
+	rm -rf $(VENV) $(DOCS_VENV) site
 
 $(VENV)/ready: pyproject.toml scripts/venv.sh scripts/python.sh
 	@scripts/venv.sh $(VENV)
+
+$(DOCS_VENV)/ready: pyproject.toml scripts/venv.sh scripts/python.sh
+	@scripts/venv.sh $(DOCS_VENV) docs migrating deploy

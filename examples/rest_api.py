@@ -23,6 +23,7 @@ lost when the process ends, and another process does not see it. Keep real state
 import json
 import threading
 import time
+from urllib.parse import quote
 
 from siphon import http, log
 
@@ -94,6 +95,18 @@ async def item(req: http.Request) -> http.Response:
     if req.method == "DELETE":
         return http.Response(204)
     return as_json(200, {"id": key, "name": name})
+
+
+@http.route("/users/{id}")
+async def user(req: http.Request) -> http.Response:
+    """Asks another server, which ``clients.api`` of http.yaml names."""
+    async with http.Client("api") as api:
+        try:
+            answer = await api.get(f"/v1/users/{quote(req.path_params['id'], safe='')}")
+        except http.ClientError as error:
+            log.warning(f"no user: {error}")
+            return http.Response(502, body="the users' server does not answer\n")
+    return http.Response(answer.status, {"Content-Type": "application/json"}, answer.body)
 
 
 @http.route("/report")

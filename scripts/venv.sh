@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Makes the virtual environment $1 on a free-threaded CPython, with siphon (editable) and its development tools.
+# Makes the virtual environment $1 on a free-threaded CPython: with siphon (editable) and its development tools,
+# or, where further arguments name dependency groups of pyproject.toml, with those alone.
 set -euo pipefail
-venv=$(realpath -m "$1")
+venv=$(realpath -m "$1"); shift
 here=$(cd "$(dirname "$0")" && pwd)
 python=$("$here/python.sh")
 
@@ -21,8 +22,13 @@ say "making $venv on $("$python" -VV)"
     echo "error: $python cannot make a virtual environment; install its venv and ensurepip modules." >&2
     exit 1
 }
-say "installing siphon and its development tools into it"
-pip_install --upgrade 'pip>=25.1'
 cd "$here/.."
-pip_install --prefer-binary --editable . --group dev
+pip_install --upgrade 'pip>=25.1'
+if [ $# = 0 ]; then
+    say "installing siphon and its development tools into it"
+    pip_install --prefer-binary --editable . --group dev
+else
+    say "installing what is needed for $* into it"
+    pip_install --prefer-binary "${@/#/--group=}"
+fi
 touch "$venv/ready"

@@ -14,6 +14,8 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from siphon.client.clients import Clients
+from siphon.client.outbound import serve_process
 from siphon.config.activation import forget
 from siphon.config.load import load
 from siphon.dispatch import compile_chain
@@ -81,10 +83,11 @@ def _run(command: str, options: argparse.Namespace) -> int:
     if command == "check":
         return _check(script, options)
     settings = _settings(script, options)
+    clients = _clients(settings)
     registry = _load(script, options)
     if command == "routes":
         return _routes(settings, registry)
-    server = Server(settings, registry, dev=options.dev, allow_gil=options.allow_gil)
+    server = Server(settings, registry, clients, dev=options.dev, allow_gil=options.allow_gil)
     return server.serve(_banner(script, settings, registry))
 
 
@@ -100,6 +103,13 @@ def _settings(script: Path, options: argparse.Namespace) -> Settings:
     journal.configure(settings.log)
     forget(os.environ)
     return settings
+
+
+def _clients(settings: Settings) -> Clients:
+    """What ``http.Client`` calls through in this process, from the script's first line on."""
+    clients = Clients(settings.clients, settings.threads.client_max)
+    serve_process(clients)
+    return clients
 
 
 def _load(script: Path, options: argparse.Namespace) -> Registry:
@@ -118,6 +128,7 @@ def _check(script: Path, options: argparse.Namespace) -> int:
     settings: Settings | None = None
     try:
         settings = _settings(script, options)
+        _clients(settings)
     except ConfigError as error:
         _fail(2, str(error))
     try:

@@ -55,6 +55,14 @@ class RequestRefused(SiphonError):
         self.reason = reason
 
 
+class ResponseRefused(SiphonError):
+    """An upstream broke a rule of HTTP. ``broke_off``: its connection ended before the answer did."""
+
+    def __init__(self, reason: str, *, broke_off: bool = False) -> None:
+        super().__init__(reason)
+        self.broke_off = broke_off
+
+
 class ResponseError(SiphonError):
     """The script's response cannot be sent as it is; the message names the header at fault."""
 
@@ -117,6 +125,10 @@ class HTTPStatusError(ClientError):
     ) -> None:
         super().__init__(message, method=method, url=url)
         self.response = response
+
+
+class UnexpectedCall(SiphonError, AssertionError):
+    """A script under test made an outbound call for which the test has set no answer."""
 
 
 class RequestCancelled(BaseException):

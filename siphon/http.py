@@ -1,6 +1,6 @@
 """What a script works with: ``from siphon import http``."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from siphon.client.client import Client
@@ -42,14 +42,19 @@ __all__ = [
 
 HttpStatusError = HTTPStatusError
 
-type CallNext = Callable[[Request], Awaitable[Response]]
+type CallNext = Callable[[Request], Coroutine[Any, Any, Response]]
 """The type of ``call_next`` in an async wrap-around."""
 type SyncCallNext = Callable[[Request], Response]
 """The type of ``call_next`` in a sync wrap-around."""
 
+# What a decorator used with parentheses is given; typed so that checkers speak of what it should be given.
+_MISSING: Any = None
+
 type Handler = Callable[[Request], Response | Awaitable[Response]]
 type Guard = Callable[[Request], Response | Awaitable[Response | None] | None]
-type WrapAround = Callable[[Request, Any], Response | Awaitable[Response]]
+type WrapAround = (
+    Callable[[Request, CallNext], Awaitable[Response]] | Callable[[Request, SyncCallNext], Response]
+)
 
 
 def route[F: Handler](
@@ -90,7 +95,7 @@ def route[F: Handler](
     return register
 
 
-def middleware[F: Guard | WrapAround](function: F | None = None) -> F:
+def middleware[F: Guard | WrapAround](fn: F = _MISSING) -> F:
     """Register the decorated function, sync or async, as a middleware; the first registered is outermost.
 
     With one parameter, ``(req)``, it is a guard: it returns a Response to answer at once, or None to
@@ -99,50 +104,50 @@ def middleware[F: Guard | WrapAround](function: F | None = None) -> F:
 
     Raises TypeError if it is not given a function, and ScriptError for other parameters or outside a load.
     """
-    given = _check_function(function, "@http.middleware")
+    given = _check_function(fn, "@http.middleware")
     current_or_raise("@http.middleware").add_middleware(given)
     return given
 
 
-def on_startup[F: Callable[[], object]](function: F | None = None) -> F:
+def on_startup[F: Callable[[], object]](fn: F = _MISSING) -> F:
     """Register a function that runs once, to completion, before any listener accepts.
 
     Raises TypeError if it is not given a function, and ScriptError for parameters or outside a load.
     """
-    given = _check_function(function, "@http.on_startup")
+    given = _check_function(fn, "@http.on_startup")
     registry = current_or_raise("@http.on_startup")
     registry.add_hook(registry.on_startup, "on_startup", given)
     return given
 
 
-def on_shutdown[F: Callable[[], object]](function: F | None = None) -> F:
+def on_shutdown[F: Callable[[], object]](fn: F = _MISSING) -> F:
     """Register a function that runs once when the server stops, after the last request has ended.
 
     Raises TypeError if it is not given a function, and ScriptError for parameters or outside a load.
     """
-    given = _check_function(function, "@http.on_shutdown")
+    given = _check_function(fn, "@http.on_shutdown")
     registry = current_or_raise("@http.on_shutdown")
     registry.add_hook(registry.on_shutdown, "on_shutdown", given)
     return given
 
 
-def on_loop_startup[F: Callable[[], object]](function: F | None = None) -> F:
+def on_loop_startup[F: Callable[[], object]](fn: F = _MISSING) -> F:
     """Register a function that runs on every loop worker's own thread and loop, after ``on_startup``.
 
     Raises TypeError if it is not given a function, and ScriptError for parameters or outside a load.
     """
-    given = _check_function(function, "@http.on_loop_startup")
+    given = _check_function(fn, "@http.on_loop_startup")
     registry = current_or_raise("@http.on_loop_startup")
     registry.add_hook(registry.on_loop_startup, "on_loop_startup", given)
     return given
 
 
-def on_loop_shutdown[F: Callable[[], object]](function: F | None = None) -> F:
+def on_loop_shutdown[F: Callable[[], object]](fn: F = _MISSING) -> F:
     """Register a function that runs on every loop worker's own thread and loop, before ``on_shutdown``.
 
     Raises TypeError if it is not given a function, and ScriptError for parameters or outside a load.
     """
-    given = _check_function(function, "@http.on_loop_shutdown")
+    given = _check_function(fn, "@http.on_loop_shutdown")
     registry = current_or_raise("@http.on_loop_shutdown")
     registry.add_hook(registry.on_loop_shutdown, "on_loop_shutdown", given)
     return given

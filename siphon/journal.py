@@ -12,12 +12,16 @@ import select
 import sys
 import threading
 import time
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from siphon.config.settings import LogSettings
 from siphon.entries import Line, shower
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from siphon.config.settings import LogLevel
     from siphon.entries import Access, Entry
 
@@ -84,8 +88,11 @@ class Journal:
             self._show = shower(settings)
 
     def log(self, level: LogLevel, text: str) -> None:
-        """Queues a line, unless ``level`` is below the one that is set."""
-        if LEVELS[level] >= self._level:
+        """Queues a line, unless ``level`` is below the one that is set; see ``recording`` as well."""
+        record = _recorder.get()
+        if record is not None:
+            record(level, text)
+        elif LEVELS[level] >= self._level:
             self._put(Line(time.time(), level, text), len(text))
 
     def put(self, entry: Access) -> None:
@@ -219,6 +226,21 @@ class Journal:
 
 
 journal = Journal()
+
+_recorder: ContextVar[Callable[[LogLevel, str], None] | None] = ContextVar("siphon_recorder", default=None)
+
+
+@contextmanager
+def recording(record: Callable[[LogLevel, str], None]) -> Iterator[None]:
+    """Gives the lines of this context alone, whatever their level, to ``record`` instead of the log.
+
+    Two tests at once need that. ``record`` is called on the thread that logs.
+    """
+    token = _recorder.set(record)
+    try:
+        yield
+    finally:
+        _recorder.reset(token)
 
 
 def say(text: str) -> None:

@@ -226,6 +226,7 @@ class Request:
 
     def __init__(self, source: Source) -> None:
         self.method = source.head.method
+        """The method as received; it stays ``"HEAD"`` where a GET handler answers it."""
         self._source = source
         self._path_params = source.path_params
         self._headers: dict[str, str] | None = None
@@ -235,6 +236,11 @@ class Request:
     def raw_path(self) -> str:
         """The path as received: percent-encoded, without the query."""
         return self._source.head.target.partition("?")[0]
+
+    @property
+    def raw_query(self) -> str:
+        """The query as received, without its question mark; empty where there is none."""
+        return self._source.head.target.partition("?")[2]
 
     @property
     def path(self) -> str:

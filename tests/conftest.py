@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from siphon.journal import journal
+from tests.certificates import Certificates
 from tests.service import Service
 
 if TYPE_CHECKING:
@@ -30,3 +31,9 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Service]]:
         service.stop()
     # What was logged belongs to this test's captured output, not to the next one's or the terminal.
     assert journal.flush(5)
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """An authority and what it has signed; made once, when first asked for."""
+    return Certificates(tmp_path_factory.mktemp("certificates"))

@@ -7,6 +7,8 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING
 
+from siphon.client.clients import Clients
+from siphon.client.outbound import serve_process
 from siphon.config.settings import (
     AdminSettings,
     ListenerSettings,
@@ -29,8 +31,8 @@ class Service:
 
     Settings are given by name: those of a listener (``request_timeout_ms=200``), of the threads
     (``loops=1``), ``shutdown_timeout_ms``, ``shutdown_delay_ms``, ``log=LogSettings(...)``, or
-    ``servers=(...)`` for several listeners. ``dev``: tracebacks in error pages. ``admin``: an admin
-    listener as well.
+    ``servers=(...)`` for several listeners. ``dev``: tracebacks in error pages. ``admin``: the address of
+    an admin listener.
     """
 
     def __init__(self, source: str, folder: Path, **given: object) -> None:
@@ -61,6 +63,8 @@ class Service:
     def start(self) -> None:
         """Loads the script and starts the server; raises what the server raises."""
         before = set(sys.modules)
+        clients = Clients(self.settings.clients, self.settings.threads.client_max)
+        serve_process(clients)
         registry = load(self.path)
         self._module_name = next(
             name
@@ -68,7 +72,7 @@ class Service:
             if getattr(sys.modules[name], "__file__", None) == str(self.path)
         )
         try:
-            server = Server(self.settings, registry, dev=self._dev)
+            server = Server(self.settings, registry, clients, dev=self._dev)
             server.start()
         except BaseException:
             self._forget_script()
@@ -81,7 +85,9 @@ class Service:
             return True
         server, self._server = self._server, None
         self._forget_script()
-        return server.stop()
+        ended = server.stop()
+        serve_process(None)
+        return ended
 
     def _forget_script(self) -> None:
         sys.modules.pop(self._module_name, None)
@@ -104,7 +110,7 @@ def _settings(given: dict[str, object]) -> Settings:
     listeners = {field.name for field in dataclasses.fields(ListenerSettings)}
     thread_options = {"loops": 2, **{key: given[key] for key in given if key in threads}}
     listener_options = {key: given[key] for key in given if key in listeners}
-    others = {"servers", "shutdown_timeout_ms", "shutdown_delay_ms", "admin", "log"}
+    others = {"servers", "shutdown_timeout_ms", "shutdown_delay_ms", "clients", "admin", "log"}
     unknown = set(given) - threads - listeners - others
     assert not unknown, unknown
     servers = given.get("servers")
@@ -114,8 +120,9 @@ def _settings(given: dict[str, object]) -> Settings:
     return Settings(
         servers=servers,  # type: ignore[arg-type]
         threads=ThreadSettings(**thread_options),  # type: ignore[arg-type]
+        clients=given.get("clients", {}),  # type: ignore[arg-type]
         shutdown_timeout_ms=given.get("shutdown_timeout_ms", 10_000),  # type: ignore[arg-type]
         shutdown_delay_ms=given.get("shutdown_delay_ms", 0),  # type: ignore[arg-type]
-        admin=AdminSettings(TcpAddress("127.0.0.1", 0) if given.get("admin") else None),
+        admin=AdminSettings(given.get("admin")),  # type: ignore[arg-type]
         log=given.get("log", LogSettings(access=False)),  # type: ignore[arg-type]
     )

@@ -5,17 +5,22 @@ from __future__ import annotations
 import dataclasses
 import re
 import signal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
+from scripts import tables as tables_drawn
+from siphon import http, metrics
 from siphon.config.access_format import ATOMS
-from siphon.config.check import ListOf, Section, settings_of
-from siphon.config.load import Overrides, load
-from siphon.config.settings import AdminSettings, ListenerSettings, LogSettings, Settings, ThreadSettings
+from siphon.config.settings import ListenerSettings, Settings, ThreadSettings
+from siphon.threads.exposition import Exposition
+from siphon.threads.lanes import Lanes
+from siphon.threads.tally import Tally
+from siphon.threads.watchdog import Watchdog
 from siphon.wire.states import OWNERS, TABLE
 from tests.client import Client
 from tests.command import PORT_0, ROOT, Command, write
+from tests.page import blocks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,12 +28,10 @@ if TYPE_CHECKING:
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DESIGN = (ROOT / "docs/design.md").read_text(encoding="utf-8")
 CONFIGURATION = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+DEPLOYMENT = (ROOT / "docs/deployment.md").read_text(encoding="utf-8")
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
-
-def blocks(text: str, language: str) -> list[str]:
-    """The fenced blocks of one language, in order."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def tables(text: str) -> list[list[list[str]]]:
@@ -48,14 +51,6 @@ def table(text: str, heading: str) -> list[list[str]]:
 # The design ------------------------------------------------------------------------------------
 
 
-def test_the_table_of_states_is_that_of_the_code() -> None:
-    documented = {
-        state: (owner, dict(move.split(" → ") for move in moves.split("; ")) if moves else {})
-        for state, owner, moves in table(DESIGN, "## Who owns a connection")
-    }
-    assert documented == {state: (OWNERS[state], dict(moves)) for state, moves in TABLE.items()}
-
-
 def test_every_file_that_the_design_names_is_there() -> None:
     named = re.findall(r"`((?:\w+/)*\w+\.py)`", DESIGN)
     assert len(named) > 15
@@ -69,7 +64,7 @@ def test_the_threads_of_a_server_are_those_in_the_table(tmp_path: Path) -> None:
         (admin,) = re.findall(r"  admin on http://127\.0\.0\.1:(\d+)\n", command.banner)
         with Client(("127.0.0.1", int(admin))) as client:
             client.get("/metrics")
-        names = command.connect().get("/").body.decode().split()
+        names = command.connect().get(f"/{command.ports[0]}").body.decode().split()
         command.signal(signal.SIGTERM)
         assert command.ended()[0] == 0
     documented = {row[0].strip("`").replace("-N", "") for row in table(DESIGN, "## Threads")} - {"main"}
@@ -79,14 +74,35 @@ def test_the_threads_of_a_server_are_those_in_the_table(tmp_path: Path) -> None:
     assert sum("blocking" in name for name in names) == ThreadSettings().blocking_min
 
 
+def test_the_threads_of_the_diagram_are_in_the_table() -> None:
+    (diagram,) = [block.text for block in blocks(DESIGN) if block.language == "text"]
+    documented = {row[0].strip("`") for row in table(DESIGN, "## Threads")}
+    drawn = set(re.findall(r"│ +(siphon-[\w-]+|main) +│", diagram))
+    assert drawn >= {"main", "siphon-acceptor-N", "siphon-loop-N", "siphon-blocking-N"}
+    assert drawn <= documented
+
+
 THREADS_SCRIPT = """
+import socket
 import threading
 from siphon import http, log
 
-@http.route("/")
+seen = set()
+ask = socket.getaddrinfo
+
+def noted(*arguments, **options):
+    seen.add(threading.current_thread().name)
+    return ask(*arguments, **options)
+
+socket.getaddrinfo = noted
+
+@http.route("/{port}")
 async def names(req):
     log.info("the log's own thread starts with the first line")
-    return http.Response(body=" ".join(thread.name for thread in threading.enumerate()))
+    async with http.Client(base_url=f"http://localhost:{req.path_params['port']}") as client:
+        await client.get("/")
+    seen.update(thread.name for thread in threading.enumerate())
+    return http.Response(body=" ".join(seen))
 """
 
 
@@ -98,72 +114,65 @@ def test_the_deadlines_name_settings_that_exist() -> None:
         assert set(names) <= known
 
 
-# The configuration -----------------------------------------------------------------------------
+# Tables that are drawn from the code --------------------------------------------------------------
 
 
-def described(section: type[Any]) -> list[list[str]]:
-    """The rows that a section's settings call for; sections in it have tables of their own."""
-    rows = []
-    for field in dataclasses.fields(section):
-        setting = settings_of(section)[field.name]
-        check = setting.check
-        if isinstance(check, Section) or (isinstance(check, ListOf) and isinstance(check.entry, Section)):
-            continue
-        also = f"`{setting.option}`, `{setting.variable}`" if setting.override else ""
-        rows.append([f"`{field.name}`", shown_default(field), setting.doc, also])
-    return rows
+@pytest.mark.parametrize("page", tables_drawn.pages(), ids=lambda page: page.name)
+def test_the_tables_of_a_page_are_those_of_the_code(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert text == tables_drawn.drawn(text), "make format brings the tables up to date"
 
 
-def shown_default(field: dataclasses.Field[Any]) -> str:
-    if field.default is dataclasses.MISSING:
-        return "usable processors"
-    if field.default is None:
-        return "none"
-    if field.default == ():
-        return "[]"
-    return str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
-
-
-@pytest.mark.parametrize(
-    ("heading", "section"),
-    [
-        ("## `servers[]`", ListenerSettings),
-        ("## `threads`", ThreadSettings),
-        ("## `admin`", AdminSettings),
-        ("## `log`", LogSettings),
-        ("## At the top", Settings),
-    ],
-)
-def test_every_setting_is_documented_with_its_default(heading: str, section: type[Any]) -> None:
-    assert table(CONFIGURATION, heading) == described(section)
+def test_every_section_of_the_configuration_has_a_table() -> None:
+    headings = re.findall(r"^## (.+)$", tables_drawn.settings(), re.MULTILINE)
+    assert {"`servers[]`", "`threads`", "`clients.<name>`", "`log`", "At the top"} <= set(headings)
+    rows = tables(tables_drawn.settings())
+    assert len(rows) == len(headings)
+    assert all(all(meaning for _, _, meaning, _ in one) for one in rows)
 
 
 def test_every_atom_of_the_access_log_is_documented() -> None:
-    rows = tables(CONFIGURATION[CONFIGURATION.index("\n## `log`\n") :])[1]
-    assert [re.fullmatch(r"`%\((\w+)\)[sdf]`", row[0])[1] for row in rows] == list(ATOMS)  # type: ignore[index]
+    rows = table(CONFIGURATION, "## The access log")
+    assert [cell.strip("`sdf") for cell, _ in rows] == [f"%({atom})" for atom in ATOMS]
 
 
-@pytest.mark.parametrize("text", blocks(CONFIGURATION, "yaml") + blocks(README, "yaml"))
-def test_the_documented_configurations_are_valid(tmp_path: Path, text: str) -> None:
-    write(tmp_path, "http.yaml", text)
-    settings = load(tmp_path / "app.py", config=None, environ={}, overrides=Overrides())
-    assert settings.servers[0].trusted_proxies
+def test_every_metric_is_documented_with_its_labels() -> None:
+    lanes = Lanes(ThreadSettings(), access_log=False, dev=False, tally=Tally())
+    assert lanes.tally is not None
+    lanes.tally.new_cells().answered("/", "GET", 200, 0.1)
+    lanes.tally.new_cells()
+    exposition = Exposition(lanes.tally, lanes, [], [], Watchdog(lanes, 1.0))
+    given = {family.name: tuple(getattr(family, "_labelnames", ())) for family in exposition._own()}
+    documented = {
+        re.sub(r"_total$|_info$", "", name.strip("`")): tuple(labels.split(", ")) if labels else ()
+        for name, labels, _ in table(DEPLOYMENT, "## Watching it")
+    }
+    assert documented.pop("siphon_build") == ("version", "python")
+    assert given.pop("siphon_build") == ()
+    assert given == documented
+
+
+def test_the_states_and_moves_are_all_drawn() -> None:
+    (rows,) = tables(tables_drawn.states())
+    assert {state: (owner, moves.count("→")) for state, owner, moves in rows} == {
+        state: (OWNERS[state], len(moves)) for state, moves in TABLE.items()
+    }
+
+
+# The script API ----------------------------------------------------------------------------------
+
+
+def test_every_name_that_a_script_can_use_is_in_the_script_api() -> None:
+    page = (ROOT / "docs/script-api.md").read_text(encoding="utf-8")
+    shown = set(re.findall(r"^::: siphon\.(?:\w+\.)*(\w+)$", page, re.MULTILINE))
+    assert set(http.__all__) - shown == {"HttpStatusError"}
+    assert "`http.HttpStatusError` is `http.HTTPStatusError`" in page
+    assert "::: siphon.log\n" in page
+    assert "::: siphon.metrics\n" in page
+    assert metrics.__all__
 
 
 # The README and how to take part ---------------------------------------------------------------
-
-
-def test_the_script_of_the_readme_starts_with_the_banner_that_is_shown(tmp_path: Path) -> None:
-    write(tmp_path, "hello.py", blocks(README, "python")[0])
-    shown = blocks(README, "console")[0]
-    assert shown.startswith("$ python3.13t -m siphon hello.py\n")
-    with Command("hello.py", *PORT_0, "--loops", "2", cwd=tmp_path).started() as command:
-        expected = shown.splitlines()[2:]
-        found = command.banner.replace(f":{command.ports[0]}", ":8080").splitlines()[1:]
-        assert found == expected
-        answer = command.connect().get("/reports/7")
-        assert (answer.status, answer.body) == (200, b"report 7\n")
-        assert (answer.get("server-timing") or "").startswith("app;dur=")
 
 
 @pytest.mark.parametrize("text", [README, CONTRIBUTING], ids=["README", "CONTRIBUTING"])
@@ -176,8 +185,10 @@ def test_the_verbs_that_are_named_exist(text: str) -> None:
     assert named <= verbs
 
 
-@pytest.mark.parametrize("text", [README, CONTRIBUTING, DESIGN], ids=["README", "CONTRIBUTING", "design"])
-def test_links_and_named_files_lead_somewhere(text: str) -> None:
-    links = [link for link in re.findall(r"\]\(([^)]+)\)", text) if not link.startswith("http")]
-    files = re.findall(r"`((?:tests|examples|benchmarks|docs)/[\w/.]+\.\w+)`", text)
-    assert not [name for name in links + files if not (ROOT / name).exists()]
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_named_files_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", text) if not link.startswith(("http", "#"))]
+    assert not [link for link in links if not (page.parent / link.partition("#")[0]).exists()]
+    named = re.findall(r"`((?:tests|examples|benchmarks|deploy|docs|scripts)/[\w/.-]+\.\w+)`", text)
+    assert not [name for name in named if not (ROOT / name).exists()]

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import ast
-import os
-import shlex
-import shutil
 import signal
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.command import ROOT, Command, environment, run
+from tests.command import ROOT, Command, run
+from tests.curl import DOCUMENTED, commands, first_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,14 +16,6 @@ if TYPE_CHECKING:
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 REST_API = ROOT / "examples/rest_api.py"
-DOCUMENTED = "http://127.0.0.1:8080"
-
-
-def curl_lines(script: Path) -> list[str]:
-    """The commands in a script's docstring that call curl, as they are written."""
-    docstring = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or ""
-    return [line.strip() for line in docstring.splitlines() if line.strip().startswith("curl ")]
-
 
 # What the first line of the answer to each command says; all of them are asked in this order.
 STATUS_LINES = {
@@ -67,25 +55,7 @@ def test_each_example_loads_without_a_complaint(script: Path, tmp_path: Path) ->
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
-def test_every_documented_command_is_tried() -> None:
-    assert curl_lines(REST_API) == list(STATUS_LINES)
-
-
 def test_the_documented_commands_are_answered_as_they_should_be(served: Command, tmp_path: Path) -> None:
-    if shutil.which("curl") is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("there is no curl: run scripts/apt.sh test")
-        pytest.skip("there is no curl")
-    answers = {}
-    for line in curl_lines(REST_API):
-        arguments = shlex.split(line.replace(DOCUMENTED, f"http://127.0.0.1:{served.ports[0]}"))
-        done = subprocess.run(
-            [*arguments, "--silent", "--show-error", "--max-time", "30", "--noproxy", "*"],
-            cwd=tmp_path,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        answers[line] = done.stdout.partition("\n")[0].strip()
-    assert answers == STATUS_LINES
+    asked = commands(REST_API)
+    found = first_lines(asked, {8080: served.ports[0]}, cwd=tmp_path)
+    assert dict(zip(asked, found, strict=True)) == STATUS_LINES

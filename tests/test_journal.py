@@ -7,13 +7,14 @@ import re
 import subprocess
 import sys
 import threading
+from contextvars import Context
 from typing import TYPE_CHECKING, Self
 
 import pytest
 
 from siphon import log
 from siphon.config.settings import LogFormat, LogLevel, LogSettings
-from siphon.journal import QUEUE_MAX, QUEUE_MAX_CHARS, Journal, journal
+from siphon.journal import QUEUE_MAX, QUEUE_MAX_CHARS, Journal, journal, recording
 from tests.command import environment
 
 if TYPE_CHECKING:
@@ -305,3 +306,15 @@ def test_a_closed_journal_has_written_all_and_has_no_thread_left(tmp_path: Path)
         *(f"line {n}" for n in range(100)),
         "one more",
     ]
+
+
+def test_lines_of_one_context_can_be_recorded_and_are_not_written(pipe: Pipe) -> None:
+    recorded: list[tuple[str, str]] = []
+    with recording(lambda level, text: recorded.append((level, text))):
+        pipe.journal.log("debug", "inside")
+        thread = threading.Thread(target=pipe.journal.log, args=("info", "another thread"))
+        Context().run(thread.start)
+        thread.join()
+    pipe.journal.log("info", "outside")
+    assert recorded == [("debug", "inside")]
+    assert [line.partition("] ")[2] for line in pipe.lines()] == ["info    another thread", "info    outside"]

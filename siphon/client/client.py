@@ -209,7 +209,9 @@ class Client:
         self._release()
 
     def __del__(self) -> None:
-        self._release()
+        transport = getattr(self, "_transport", None)
+        if transport is not None and not self._is_named:
+            transport.drop()
 
     def _release(self) -> None:
         transport = self._transport

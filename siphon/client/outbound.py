@@ -29,7 +29,10 @@ class Transport(Protocol):
         """
 
     def release(self) -> None:
-        """One client fewer uses it: the last one of an inline client closes it."""
+        """An inline client has been closed: the last one with these settings closes the connections."""
+
+    def drop(self) -> None:
+        """The same for one that is collected as garbage; takes no lock."""
 
 
 class Outbound(Protocol):

@@ -46,7 +46,9 @@ class OutboundRequest:
     fields: tuple[tuple[str, str], ...]
     body: bytes
     path: str
-    """As the script gave it, for the records of a test."""
+    """As the script gave it, for the records of a test; after a redirect the target."""
+    given: tuple[tuple[str, str], ...] = ()
+    """The fields that the script gave, likewise."""
 
     @property
     def is_idempotent(self) -> bool:
@@ -81,7 +83,7 @@ def make_request(
     content, content_type = _content(body, json)
     given = _checked(headers)
     fields = _complete(settings, method, url, given, content, content_type)
-    return OutboundRequest(method, url, fields, content, path)
+    return OutboundRequest(method, url, fields, content, path, tuple(given))
 
 
 def _url(base: Url | None, path: str, params: Params) -> Url:

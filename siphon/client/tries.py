@@ -90,7 +90,7 @@ def _following(request: OutboundRequest, response: ClientResponse) -> OutboundRe
         method, body = "GET", b""
         left_out |= _OF_CONTENT
     fields = _readdressed(request, url, left_out)
-    return replace(request, method=method, url=url, body=body, fields=fields)
+    return replace(request, method=method, url=url, body=body, fields=fields, path=url.target)
 
 
 def _readdressed(request: OutboundRequest, url: Url, left_out: set[str]) -> tuple[tuple[str, str], ...]:

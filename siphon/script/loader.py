@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import linecache
 import sys
 import traceback
 from collections.abc import Iterator
@@ -32,7 +33,24 @@ def load(path: Path) -> Registry:
     code = _compile(path, _read(path))
     registry = Registry()
     with _folder_first(path.resolve().parent):
-        _run(_ScriptLoader(_module_name(path), path, code), registry)
+        _run(ScriptLoader(_module_name(path), path, code), registry)
+    return registry
+
+
+def load_source(source: str, name: str) -> Registry:
+    """Run ``source`` as a module of its own, and return what its decorators registered.
+
+    ``name`` stands for its file in messages. One thread at a time may call it. Raises ScriptError as
+    ``load`` does.
+    """
+    code = _compile(Path(name), source)
+    # So that tracebacks show its lines, as there is no file to read them from.
+    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    registry = Registry()
+    number = 1
+    while (module_name := f"source_{number}") in sys.modules:
+        number += 1
+    _run(ScriptLoader(module_name, Path(name), code), registry)
     return registry
 
 
@@ -53,7 +71,7 @@ def user_traceback(error: BaseException) -> str:
     return "".join(summary.format())
 
 
-class _ScriptLoader(SourceFileLoader):
+class ScriptLoader(SourceFileLoader):
     """Runs the code it is given. Keeps no bytecode on disk: two changes in one second would go unseen."""
 
     def __init__(self, name: str, path: Path, code: CodeType) -> None:
@@ -64,7 +82,7 @@ class _ScriptLoader(SourceFileLoader):
         return self._code
 
 
-def _run(loader: _ScriptLoader, registry: Registry) -> None:
+def _run(loader: ScriptLoader, registry: Registry) -> None:
     spec = ModuleSpec(loader.name, loader, origin=loader.path)
     spec.has_location = True
     module = importlib.util.module_from_spec(spec)

@@ -82,6 +82,15 @@ class Registry:
         """Whether the script that fills it is still being loaded."""
         return self._open
 
+    def extend(self, other: "Registry") -> None:
+        """Takes over what another script has registered, behind what is there."""
+        self.routes += other.routes
+        self.middlewares += other.middlewares
+        self.on_startup += other.on_startup
+        self.on_shutdown += other.on_shutdown
+        self.on_loop_startup += other.on_loop_startup
+        self.on_loop_shutdown += other.on_loop_shutdown
+
     def add_route(
         self,
         pattern: str,

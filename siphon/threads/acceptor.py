@@ -8,14 +8,13 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from siphon.errors import RequestRefused
-from siphon.journal import journal
-from siphon.messages import Response, plain
+from siphon.messages import plain
 from siphon.threads.admission import Admission
-from siphon.threads.connection import LATE, OWNER_NEEDED, Connection, peer_name
+from siphon.threads.connection import OWNER_NEEDED, TOO_SLOW, Connection, peer_name
 from siphon.threads.exchange import Exchange
 from siphon.threads.poller import READABLE, WRITABLE, make_poller
-from siphon.threads.wakeup import Wakeup
 from siphon.threads.wheel import Wheel
+from siphon.wakeup import Wakeup
 from siphon.wire.encode import Encoder
 from siphon.wire.states import (
     BODY,
@@ -220,38 +219,17 @@ class Acceptor(threading.Thread):
         for exchange in self._lanes.submit(for_loops, for_workers):
             if self._cells is not None:
                 self._cells.shed += 1
-            self._reply(exchange, plain(503, "over capacity\n", ("Retry-After", "1")))
+            response = plain(503, "over capacity\n", ("Retry-After", "1"))
+            if exchange.overrule(response, self._encoder, self._cells) == OWNER_NEEDED:
+                self._attend(exchange.connection)
 
     # Answers of the acceptor's own -------------------------------------------------------------
 
     def _refuse(self, connection: Connection, error: RequestRefused) -> None:
         """Answers what is no valid request, and reads nothing that follows as one."""
-        response = plain(error.status, f"{error.reason}\n")
-        data, _ = self._encoder.encode(response, "", 1, False, connection.listener.server_header)
-        connection.requests += 1
-        connection.note_refusal(response, self._cells, access_log=self._lanes.access_log)
-        if connection.answer(None, data, False) == OWNER_NEEDED:
+        access_log = self._lanes.access_log
+        if connection.refuse(error, self._encoder, self._cells, access_log=access_log) == OWNER_NEEDED:
             self._attend(connection)
-
-    def _reply(self, exchange: Exchange, response: Response) -> bool:
-        """Claims and answers an exchange; False where a worker was first."""
-        connection = exchange.connection
-        head = exchange.head
-        # Before the answer is out: what is still queued must not begin once it has been answered.
-        exchange.end()
-        keep_alive = connection.may_keep(head)
-        data, keep_alive = self._encoder.encode(
-            response, head.method, head.minor_version, keep_alive, connection.listener.server_header
-        )
-        verdict = connection.answer(exchange, data, keep_alive)
-        if verdict == LATE:
-            return False
-        exchange.cancel()
-        if self._lanes.observes:
-            exchange.note(response.status, len(response.body), self._cells)
-        if verdict == OWNER_NEEDED:
-            self._attend(connection)
-        return True
 
     # Kicks: what a worker left to do -----------------------------------------------------------
 
@@ -363,11 +341,10 @@ class Acceptor(threading.Thread):
             exchange = connection.exchange
             passed = connection.deadline <= self.now
         if passed and exchange is not None:
-            head = exchange.head
-            if self._reply(exchange, plain(504, "the handler took too long\n")):
-                journal.log("warning", f"504 for {head.method} {head.target}: over request_timeout_ms")
+            if exchange.took_too_long(self._encoder, self._cells) == OWNER_NEEDED:
+                self._attend(connection)
         elif passed and state in _ARRIVING:
-            self._refuse(connection, RequestRefused(408, "the request took too long to arrive"))
+            self._refuse(connection, RequestRefused(408, TOO_SLOW))
         elif passed and state != RUNNING:
             self.close_connection(connection)
         if connection.state != CLOSED:

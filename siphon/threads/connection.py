@@ -5,10 +5,11 @@ from __future__ import annotations
 import socket
 import threading
 from time import monotonic, time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from siphon.entries import Access
 from siphon.journal import journal
+from siphon.messages import plain
 from siphon.threads.listener import LINGER_S
 from siphon.threads.tally import NONE
 from siphon.wire.incoming import Incoming
@@ -26,21 +27,47 @@ from siphon.wire.states import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from siphon.errors import RequestRefused
     from siphon.messages import Response
-    from siphon.threads.acceptor import Acceptor
     from siphon.threads.exchange import Exchange
-    from siphon.threads.listener import Listener
+    from siphon.threads.listener import Site
     from siphon.threads.tally import Cells
+    from siphon.wire.encode import Encoder
     from siphon.wire.head import RequestHead
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 # How long a drain waits for a client that may be about to send a request.
 _DRAIN_PATIENCE_S: Final = 1.0
 
+TOO_SLOW: Final = "the request took too long to arrive"
+
 # What became of an answer.
 LATE: Final = 0  # somebody else had answered, or the client is gone
 SENT: Final = 1
 OWNER_NEEDED: Final = 2  # the acceptor has something left to do
+
+
+class Socket(Protocol):
+    """What a connection does with its socket: a client's, or one in memory."""
+
+    @property
+    def recv(self) -> Callable[[int], bytes]: ...
+    @property
+    def send(self) -> Callable[[bytes | memoryview], int]: ...
+    def fileno(self) -> int: ...
+    def shutdown(self, how: int, /) -> None: ...
+    def close(self) -> None: ...
+
+
+class Owner(Protocol):
+    """Whoever reads a connection, flushes and closes it: an acceptor, or a test."""
+
+    draining: bool
+
+    def kick(self, connection: Connection) -> None:
+        """Asks for a look at ``connection``. Any thread."""
 
 
 class Connection:
@@ -78,9 +105,7 @@ class Connection:
         "watched",
     )
 
-    def __init__(
-        self, sock: socket.socket, peer: str, listener: Listener, acceptor: Acceptor, now: float
-    ) -> None:
+    def __init__(self, sock: Socket, peer: str, listener: Site, acceptor: Owner, now: float) -> None:
         self.sock = sock
         # Looked up once: on 3.13t each attribute on the way costs 30 ns.
         self.recv = sock.recv
@@ -120,15 +145,28 @@ class Connection:
             and not self.acceptor.draining
         )
 
-    def note_refusal(self, response: Response, cells: Cells | None, *, access_log: bool) -> None:
-        """Counts what was no valid request, and puts it into the access log without repeating any of it."""
+    def refuse(
+        self, error: RequestRefused, encoder: Encoder, cells: Cells | None = None, *, access_log: bool
+    ) -> int:
+        """Answers what is no valid request, as its last answer. The acceptor alone; returns as ``answer``.
+
+        ``cells``: the calling thread's, where anything is counted.
+        """
+        response = plain(error.status, f"{error.reason}\n")
+        data, _ = encoder.encode(response, "", 1, False, self.listener.server_header)
+        self.requests += 1
         if cells is not None:
             cells.answered(NONE, NONE, response.status, 0.0)
         if access_log:
-            scheme, size = self.listener.scheme, len(response.body)
-            journal.put(
-                Access(time(), self.peer, "-", "-", scheme, "HTTP/1.1", response.status, size, 0.0, "-", 0.0)
-            )
+            self._log_refusal(response)
+        return self.answer(None, data, False)
+
+    def _log_refusal(self, response: Response) -> None:
+        """Puts what was no valid request into the access log; nothing of it is repeated there."""
+        scheme, size = self.listener.scheme, len(response.body)
+        journal.put(
+            Access(time(), self.peer, "-", "-", scheme, "HTTP/1.1", response.status, size, 0.0, "-", 0.0)
+        )
 
     def answer(self, exchange: Exchange | None, data: bytes, keep_alive: bool) -> int:
         """Claims ``exchange`` and sends ``data`` as its answer: LATE, SENT or OWNER_NEEDED.

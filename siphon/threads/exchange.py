@@ -12,6 +12,7 @@ from siphon.entries import Access
 from siphon.errors import RequestCancelled, ResponseError
 from siphon.journal import journal
 from siphon.messages import Request, Response, plain
+from siphon.threads.cancellation import Cancellation
 from siphon.threads.connection import LATE, OWNER_NEEDED
 from siphon.threads.held import Held, Inner, Visit
 
@@ -32,7 +33,7 @@ _BODYLESS: Final = frozenset({204, 205, 304})
 
 
 class Worker(Protocol):
-    """A thread that runs exchanges, and what it brings for answering them: nobody else may use it."""
+    """A thread that runs exchanges, also one of a test's; what it has for answering them is its own."""
 
     encoder: Encoder
     cells: Cells | None
@@ -92,7 +93,7 @@ class Exchange(Call):
         self.ended = False
         self.loop_worker: LoopWorker | None = None
         self.held: Held | None = None
-        # The exchange's context where a blocking worker has made it; else its task makes one.
+        # The exchange's context where a blocking worker has made it, or a test; else its task makes one.
         self.context: Context | None = None
         # Where a loop goes on after a blocking worker, with the request it had made.
         self.paused: tuple[Paused, Request] | None = None
@@ -199,7 +200,9 @@ class Exchange(Call):
         if self.lanes.observes:
             self.began = monotonic()
         request = Request(self)
-        self.context = context = Context()
+        context = self.context
+        if context is None:
+            self.context = context = Context()
         try:
             outcome = context.run(self.proceed_sync, 0, request)
         except BaseException as error:  # noqa: BLE001 - as on a loop
@@ -272,6 +275,34 @@ class Exchange(Call):
         if self.lanes.observes:
             self.note(response.status, len(response.body), worker.cells)
 
+    def overrule(self, response: Response, encoder: Encoder, cells: Cells | None = None) -> int:
+        """Claims and answers the exchange instead of its handler, and ends the work; as ``answer`` returns.
+
+        The connection's owner alone: LATE where a worker was first.
+        """
+        connection = self.connection
+        head = self.head
+        # Before the answer is out: what is still queued must not begin once it has been answered.
+        self._end()
+        keep_alive = connection.may_keep(head)
+        data, keep_alive = encoder.encode(
+            response, head.method, head.minor_version, keep_alive, connection.listener.server_header
+        )
+        verdict = connection.answer(self, data, keep_alive)
+        if verdict != LATE:
+            self.cancel()
+            if self.lanes.observes:
+                self.note(response.status, len(response.body), cells)
+        return verdict
+
+    def took_too_long(self, encoder: Encoder, cells: Cells | None = None) -> int:
+        """Answers 504 where nobody has answered; as ``overrule`` otherwise."""
+        verdict = self.overrule(plain(504, "the handler took too long\n"), encoder, cells)
+        if verdict != LATE:
+            head = self.head
+            journal.log("warning", f"504 for {head.method} {head.target}: over request_timeout_ms")
+        return verdict
+
     def note(self, status: int, body_bytes: int, cells: Cells | None) -> None:
         """Counts the answer that has been given, and puts the request's line into the access log.
 
@@ -322,7 +353,7 @@ class Exchange(Call):
         own = self.chain.cancel_on_disconnect
         return self.connection.listener.settings.cancel_on_disconnect if own is None else own
 
-    def end(self) -> None:
+    def _end(self) -> None:
         """Keeps what has not begun from beginning: the exchange is about to be answered. Any thread."""
         with self.connection.lock:
             self.ended = True
@@ -364,22 +395,3 @@ def _take_over(context: Context) -> None:
     for variable, value in context.items():
         if variable.get(unset) is not value:
             variable.set(value)
-
-
-class Cancellation:
-    """Cancels an exchange's tasks, on the thread they belong to."""
-
-    __slots__ = ("_exchange", "_half_closed")
-
-    def __init__(self, exchange: Exchange, *, half_closed: bool = False) -> None:
-        self._exchange = exchange
-        self._half_closed = half_closed
-
-    def on_loop(self, worker: LoopWorker) -> None:
-        """Cancels them, unless they have not begun: then ``ended`` keeps them from it."""
-        exchange = self._exchange
-        for task in list(exchange.inner_tasks or ()):
-            task.cancel()
-        # A task that waits for sync members cannot stop those, and their answer may still be fetched.
-        if exchange.task is not None and not (self._half_closed and exchange.held is not None):
-            exchange.task.cancel()

@@ -150,11 +150,11 @@ class Inner:
         raise error
 
 
-class _Cancelled:
-    """Wakes a worker that waits."""
+class Wakening:
+    """Wakes a worker that waits, so that it looks around."""
 
 
-_CANCELLED: Final = _Cancelled()
+WAKE_UP: Final = Wakening()
 
 
 class Held:
@@ -167,7 +167,7 @@ class Held:
     __slots__ = ("_cancelled", "_queue")
 
     def __init__(self) -> None:
-        self._queue: SimpleQueue[Visit | Inner | _Cancelled] = SimpleQueue()
+        self._queue: SimpleQueue[Visit | Inner | Wakening] = SimpleQueue()
         self._cancelled = False
 
     def put(self, item: Visit | Inner) -> None:
@@ -177,19 +177,22 @@ class Held:
     def cancel(self) -> None:
         """Makes every ``wait``, now and later, raise RequestCancelled."""
         self._cancelled = True
-        self._queue.put(_CANCELLED)
+        self._queue.put(WAKE_UP)
 
     def wait(self, inner: Inner) -> Response:
         """Waits for ``inner``, running visits meanwhile: otherwise a full lane would wait for itself."""
         while not inner.arrived:
             if self._cancelled:
                 raise RequestCancelled("the request has ended")
-            item = self._queue.get()
+            item = self._next()
             if isinstance(item, Visit):
                 item.run()
             elif isinstance(item, Inner):
                 item.arrived = True
         return inner.result()
+
+    def _next(self) -> Visit | Inner | Wakening:
+        return self._queue.get()
 
     def take(self) -> Visit | None:
         """A visit that still waits, if any."""

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from siphon.script.registry import Hook
-    from siphon.threads.blocking import BlockingWorker
     from siphon.threads.lanes import Lanes
     from siphon.threads.loops import LoopWorker
 
@@ -48,7 +47,7 @@ class HookRun:
         """Runs the hook on its loop's own thread, even a sync one. Main thread."""
         self._loop_worker.post(self)
 
-    def on_worker(self, worker: BlockingWorker) -> None:
+    def on_worker(self, worker: object) -> None:
         """Runs the hook on the worker's thread; what it returns to be awaited goes to the loop."""
         try:
             result = self.hook.function()

@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 LINGER_S: Final = 2.0
 
 
-class Listener:
-    """One bound socket, shared by every acceptor. ``_lock`` guards the two counts."""
+class Site:
+    """What the clients of one listener are served, within which limits, apart from where it listens.
+
+    ``_lock`` guards the count of connections.
+    """
 
     def __init__(self, settings: ListenerSettings, router: Router[Chain]) -> None:
-        """Binds the address; raises StartError where it cannot be had."""
         self.settings = settings
         self.router = router
         self.scheme = "http"
@@ -52,6 +54,33 @@ class Listener:
         )
         self._lock = threading.Lock()
         self._connections = 0
+
+    def enter(self, *, beyond_limit: bool = False) -> bool:
+        """Counts a connection in, unless ``max_connections`` are there and it must not go beyond."""
+        with self._lock:
+            if self._connections >= self.settings.max_connections and not beyond_limit:
+                return False
+            self._connections += 1
+            return True
+
+    def leave(self) -> None:
+        """Counts a connection out."""
+        with self._lock:
+            self._connections -= 1
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        with self._lock:
+            return self._connections
+
+
+class Listener(Site):
+    """One bound socket, shared by every acceptor; ``_lock`` guards the count of those as well."""
+
+    def __init__(self, settings: ListenerSettings, router: Router[Chain]) -> None:
+        """Binds the address; raises StartError where it cannot be had."""
+        super().__init__(settings, router)
         self._acceptors = 0
         self.socket = _bind(settings)
         self.is_unix = self.socket.family == socket.AF_UNIX
@@ -75,25 +104,6 @@ class Listener:
             self.socket.listen(self.settings.backlog)
         except OSError as error:
             raise StartError(f"cannot listen on {self.settings.listen}: {error.strerror}") from error
-
-    def enter(self, *, beyond_limit: bool = False) -> bool:
-        """Counts a connection in, unless ``max_connections`` are there and it must not go beyond."""
-        with self._lock:
-            if self._connections >= self.settings.max_connections and not beyond_limit:
-                return False
-            self._connections += 1
-            return True
-
-    def leave(self) -> None:
-        """Counts a connection out."""
-        with self._lock:
-            self._connections -= 1
-
-    @property
-    def connections(self) -> int:
-        """How many are open."""
-        with self._lock:
-            return self._connections
 
     def share(self, acceptors: int) -> None:
         """Says how many acceptors use the socket; the last of them to ``release`` it closes it."""

@@ -15,7 +15,8 @@ from siphon.wire.encode import Encoder
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from siphon.threads.exchange import Cancellation, Exchange
+    from siphon.threads.cancellation import Cancellation
+    from siphon.threads.exchange import Exchange
     from siphon.threads.held import Inner, Visit
     from siphon.threads.hooks import HookRun
     from siphon.threads.snapshot import Roll
@@ -32,14 +33,15 @@ class LoopWorker(threading.Thread):
     ``submitted``; ``finished`` and ``abandoned`` are written by this thread alone.
     """
 
-    def __init__(self, number: int, cells: Cells | None = None) -> None:
+    def __init__(self, number: int, context: Context | None = None, *, cells: Cells | None = None) -> None:
+        """``context``: what every task begins with; nothing unless given."""
         super().__init__(name=f"siphon-loop-{number}", daemon=True)
         self.encoder = Encoder()
         self.cells = cells
         self.loop = asyncio.new_event_loop()
         self.loop.set_exception_handler(_log_loop_error)
         # Drains run in a context of their own: tasks that begin there must not inherit from whoever posted.
-        self._context = Context()
+        self._context = Context() if context is None else context
         self._lock = threading.Lock()
         self._inbox: list[Item] = []
         # A drain is scheduled or under way, and will see what is added now.
@@ -139,7 +141,7 @@ def _log_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) ->
 
 def start_loops(count: int, tally: Tally | None = None) -> list[LoopWorker]:
     """Starts ``count`` loop workers; raises StartError where the system gives no thread."""
-    workers = [LoopWorker(number, tally.new_cells() if tally else None) for number in range(count)]
+    workers = [LoopWorker(number, cells=tally.new_cells() if tally else None) for number in range(count)]
     try:
         for worker in workers:
             worker.start()

@@ -7,7 +7,7 @@ import signal
 import time
 from collections import deque
 
-from siphon.threads.wakeup import Wakeup
+from siphon.wakeup import Wakeup
 
 
 class Mailbox[T]:

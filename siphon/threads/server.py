@@ -31,6 +31,7 @@ from siphon.threads.watchdog import Watchdog
 if TYPE_CHECKING:
     from types import FrameType
 
+    from siphon.client.clients import Clients
     from siphon.config.settings import Address, Settings
     from siphon.dispatch import Chain
     from siphon.routing import Endpoint
@@ -55,14 +56,22 @@ class Server:
     """One process's server. The main thread makes it and calls ``serve``; it only waits after that."""
 
     def __init__(
-        self, settings: Settings, registry: Registry, *, dev: bool = False, allow_gil: bool = False
+        self,
+        settings: Settings,
+        registry: Registry,
+        clients: Clients,
+        *,
+        dev: bool = False,
+        allow_gil: bool = False,
     ) -> None:
         """Binds every address; raises StartError or ScriptError.
 
-        ``dev``: tracebacks in error pages. ``allow_gil``: a hook may switch the GIL on.
+        ``clients``: closed at the end of a stop. ``dev``: tracebacks in error pages. ``allow_gil``: a
+        hook may switch the GIL on.
         """
         self._settings = settings
         self._registry = registry
+        self._clients = clients
         self._events: Mailbox[int | HookRun | Acceptor] = Mailbox()
         tally = Tally() if settings.admin.listen is not None else None
         self._lanes = Lanes(settings.threads, access_log=settings.log.access, dev=dev, tally=tally)
@@ -282,6 +291,8 @@ class Server:
         for worker in self._lanes.loops:
             worker.join(max(0.0, deadline - time.monotonic()))
         ended = self._lanes.blocking.join(max(0.0, deadline - time.monotonic()))
+        # The loops have cancelled what was left on them, and with it every call that they waited for.
+        ended = self._clients.close(max(0.0, deadline - time.monotonic())) and ended
         if self.admin is not None:
             ended = self.admin.stop(max(0.0, deadline - time.monotonic())) and ended
         threads = [*self._acceptors, *self._lanes.loops]

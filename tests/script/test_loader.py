@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from siphon.errors import ScriptError
-from siphon.script.loader import load, user_traceback
+from siphon.script.loader import load, load_source, user_traceback
 from siphon.script.registry import Registry, current
 
 ROUTE = """
@@ -419,3 +419,17 @@ def test_an_error_of_siphons_own_keeps_its_frames(folder: Path) -> None:
     assert isinstance(error, FileNotFoundError)
     assert files_of(error)[0] == "loader.py"
     assert 'loader.py", line' in user_traceback(error)
+
+
+def test_a_script_can_be_loaded_from_its_text() -> None:
+    first, second = load_source(ROUTE, "<first>"), load_source(ROUTE + "raised = 0\n", "<second>")
+    assert [str(registry.routes[0].place) for registry in (first, second)] == ["<first>:4", "<second>:4"]
+    assert values(first)["__file__"] == "<first>"
+    assert "raised" in values(second)
+    assert "raised" not in values(first)
+
+
+def test_the_traceback_of_a_script_from_text_shows_its_lines() -> None:
+    with pytest.raises(ScriptError) as caught:
+        load_source("x = 0\ny = 1 / x\n", "<text>")
+    assert 'File "<text>", line 2, in <module>\n    y = 1 / x\n' in str(caught.value)

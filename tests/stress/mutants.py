@@ -25,7 +25,10 @@ _ATTEMPTS: Final = ("", "", "full")
 
 
 class Mutant(NamedTuple):
-    """One text of one file, what stands there instead, and the tests that must notice."""
+    """One text of one file, what stands there instead, and the tests that must notice.
+
+    ``file``: a path below ``siphon``, or the name of a file of ``siphon/threads``.
+    """
 
     name: str
     file: str
@@ -228,7 +231,7 @@ MUTANTS: Final = (
     Mutant(
         "held: a cancelled wait is not woken",
         "held.py",
-        "        self._cancelled = True\n        self._queue.put(_CANCELLED)\n",
+        "        self._cancelled = True\n        self._queue.put(WAKE_UP)\n",
         "        self._cancelled = True\n",
         "test_held.py",
     ),
@@ -238,6 +241,76 @@ MUTANTS: Final = (
         "        with self._lock:\n            self._connections -= 1\n",
         "        if True:\n            self._connections -= 1\n",
         "test_closing.py",
+    ),
+    Mutant(
+        "call: an end reaches what the connection is lent to next",
+        "client/call.py",
+        "        with self._lock:\n            self._attached = None\n            if self.ended:\n",
+        "        with self._lock:\n            if self.ended:\n",
+        "test_outbound.py",
+    ),
+    Mutant(
+        "call: an end that comes first goes unseen",
+        "client/call.py",
+        "                raise CallEnded\n            self._attached = waited_for\n",
+        "                pass\n            self._attached = waited_for\n",
+        "test_outbound.py",
+    ),
+    Mutant(
+        "replies: no lock",
+        "client/replies.py",
+        "        with self._lock:\n            self._finished.append(call)\n",
+        "        if True:\n            self._finished.append(call)\n",
+        "test_outbound.py",
+    ),
+    Mutant(
+        "client threads: a slot is given back without the lock",
+        "client/threads.py",
+        "        with self._lock:\n            if done is not None:\n",
+        "        if True:\n            if done is not None:\n",
+        "test_outbound.py",
+    ),
+    Mutant(
+        "client threads: calls are put in line without the lock",
+        "client/threads.py",
+        "        with self._lock:\n            if slots.is_closed:\n                return False\n",
+        "        if True:\n            if slots.is_closed:\n                return False\n",
+        "test_outbound.py",
+    ),
+    Mutant(
+        "client threads: a call that has ended stays in line",
+        "client/threads.py",
+        "            slots.in_line.pop(call, None)\n",
+        "            pass\n",
+        "test_outbound.py",
+    ),
+    Mutant(
+        "http2: calls are submitted without the lock",
+        "client/http2.py",
+        "        with self._lock:\n            if not self._takes_calls:\n                return False\n",
+        "        if True:\n            if not self._takes_calls:\n                return False\n",
+        "test_http2.py",
+    ),
+    Mutant(
+        "http2: calls are cancelled without the lock",
+        "client/http2.py",
+        "        with self._lock:\n            self._cancelled.append(stream)\n",
+        "        if True:\n            self._cancelled.append(stream)\n",
+        "test_http2.py",
+    ),
+    Mutant(
+        "http2: a call that has ended keeps its stream",
+        "client/http2_streams.py",
+        "            self._close(stream, ErrorCodes.CANCEL)\n",
+        "            pass\n",
+        "test_http2.py",
+    ),
+    Mutant(
+        "http2: an upstream that goes away gets more calls",
+        "client/http2.py",
+        "            if not streams.takes_calls:\n                self._takes_calls = False\n",
+        "            pass\n",
+        "test_http2.py",
     ),
 )
 
@@ -284,7 +357,7 @@ def _try(mutant: Mutant) -> str | None:
     with tempfile.TemporaryDirectory(prefix="siphon-mutant-") as name:
         folder = Path(name)
         _copy(folder)
-        source = folder / "siphon" / "threads" / mutant.file
+        source = folder / "siphon" / (mutant.file if "/" in mutant.file else f"threads/{mutant.file}")
         text = source.read_text()
         if text.count(mutant.old) != 1:
             return (

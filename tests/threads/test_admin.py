@@ -13,19 +13,16 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from siphon.config.settings import AdminSettings, Settings, TcpAddress
+from siphon.config.settings import TcpAddress
 from siphon.errors import StartError
-from siphon.script.loader import load
-from siphon.threads.server import Server
 from tests.client import Client, request
 from tests.command import PORT_0, Command, write
+from tests.service import Service
 from tests.stress.leaks import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    from tests.service import Service
 
 SCRIPT = """
     import asyncio
@@ -69,7 +66,7 @@ def admin(serve: Callable[..., Service]) -> Iterator[Callable[..., Service]]:
     running: list[Service] = []
 
     def start(source: str = SCRIPT, **settings: object) -> Service:
-        running.append(serve(source, admin=True, **settings))
+        running.append(serve(source, admin=TcpAddress("127.0.0.1", 0), **settings))
         return running[-1]
 
     yield start
@@ -394,11 +391,9 @@ def test_a_stop_closes_the_admin_listener_and_its_connections(admin: Callable[..
 def test_a_taken_admin_port_stops_the_start(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        (tmp_path / "app.py").write_text("from siphon import http\n@http.route('/')\ndef a(req): ...\n")
-        settings = Settings(admin=AdminSettings(TcpAddress("127.0.0.1", port)))
-        registry = load(tmp_path / "app.py")
+        service = Service(SCRIPT, tmp_path / "script", admin=TcpAddress("127.0.0.1", port))
         with pytest.raises(StartError, match=f"cannot bind 127.0.0.1:{port}: Address already in use"):
-            Server(settings, registry)
+            service.start()
 
 
 def test_without_an_admin_listener_prometheus_client_is_not_imported(tmp_path: Path) -> None:

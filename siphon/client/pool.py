@@ -1,0 +1,168 @@
+"""The connections to one origin: urllib3's pool, and the calls that siphon's threads make on it."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any, cast
+
+from urllib3 import HTTPConnectionPool
+from urllib3.util.url import parse_url
+
+from siphon.client.call import CallEnded
+from siphon.client.failures import failure_of
+from siphon.client.http1 import Connection
+from siphon.client.threads import Slots
+from siphon.errors import ResponseRefused
+from siphon.wire.response import ResponseReader
+
+if TYPE_CHECKING:
+    import socket
+    import ssl
+    from collections.abc import Callable
+
+    from siphon.client.call import Call
+    from siphon.client.request import OutboundRequest
+    from siphon.client.resolver import Resolver
+    from siphon.client.threads import ClientThreads
+    from siphon.config.settings import ClientSettings
+    from siphon.url import Origin, Url
+
+
+class OriginPool(HTTPConnectionPool):
+    """The connections to one origin. ``slots`` has as many places as the pool has connections.
+
+    urllib3's pool keeps the idle ones; its ``urlopen`` is not used: it sets timeouts where siphon has a
+    deadline, and costs five times as much as the exchange here (measured). While it is not known
+    whether an https origin speaks HTTP/2 there is one place: its first call finds out.
+    """
+
+    ConnectionCls = Connection
+
+    def __init__(
+        self,
+        origin: Origin,
+        *,
+        settings: ClientSettings,
+        proxy: Url | None,
+        tls: Callable[[], ssl.SSLContext] | None,
+        threads: ClientThreads,
+        resolver: Resolver,
+    ) -> None:
+        self._origin = origin
+        self._settings = settings
+        self._threads = threads
+        options: dict[str, Any] = {"tls": tls, "resolver": resolver}
+        if proxy is not None:
+            options |= {"_proxy": parse_url(str(proxy.origin)), "_proxy_headers": _credentials(proxy)}
+        super().__init__(origin.host, origin.port, maxsize=settings.pool_size, block=True, **options)
+        self.scheme = origin.scheme
+        self._proxy = proxy
+        self._tunnels = proxy is not None and (tls is not None or settings.http2_prior_knowledge)
+        self._speaks_h2c = tls is None and settings.http2_prior_knowledge
+        self.slots = Slots(self, 1 if tls is not None or self._speaks_h2c else settings.pool_size)
+
+    def _new_conn(self) -> Connection:
+        to = self._origin if self._proxy is None else self._proxy.origin
+        return Connection(to.host, to.port, **self.conn_kw)
+
+    def serve(self, call: Call) -> bool:
+        """Does a call's work and gives it its outcome. False where its slot was given back on the way."""
+        try:
+            return self._serve(call)
+        except CallEnded:
+            return True
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller must not wait for ever
+            if not call.ended:
+                call.fail(failure_of(error, call))
+            return True
+
+    def _serve(self, call: Call) -> bool:
+        # Never waits: whoever has a slot finds a place in the pool.
+        connection = cast("Connection", self._get_conn())
+        kept: Connection | None = None
+        handed_over: socket.socket | None = None
+        try:
+            connection.call = call
+            is_reused = connection.sock is not None
+            if not is_reused:
+                self._connect(connection)
+            if self._speaks_h2c or connection.speaks_http2:
+                call.detach()
+                handed_over = connection.hand_over()
+            else:
+                reader = self._exchange(connection, call, is_reused=is_reused)
+                call.detach()
+                if reader.keep_alive:
+                    kept = connection
+        finally:
+            if kept is None:
+                connection.close()
+            connection.call = None
+            self._put_conn(kept)
+        if handed_over is not None:
+            return self._multiplex(handed_over, call)
+        assert reader.status is not None
+        call.deliver(reader.status, reader.fields, reader.body)
+        return True
+
+    def close(self) -> None:
+        """Closes the idle connections, and one that carries many calls after its last."""
+        super().close()
+        self._threads.close(self.slots)
+
+    def _connect(self, connection: Connection) -> None:
+        if self._tunnels:
+            connection.set_tunnel(self._origin.host, self._origin.port, self.proxy_headers)
+        connection.connect()
+        if self.slots.size != self._settings.pool_size and not (self._speaks_h2c or connection.speaks_http2):
+            self._threads.resize(self.slots, self._settings.pool_size)
+
+    def _exchange(self, connection: Connection, call: Call, *, is_reused: bool) -> ResponseReader:
+        """The response, whole. A reused connection that ends before its first byte is replaced once."""
+        request = call.request
+        head = self._head(request)
+        reader = ResponseReader(request.method, self._settings.max_response_bytes)
+        try:
+            connection.exchange(request, head, reader)
+        except (OSError, ResponseRefused):
+            # The upstream may have acted on the request before it closed: only where that does no harm.
+            if not is_reused or reader.begun or not request.is_idempotent:
+                raise
+            call.detach()
+            connection.close()
+            self._connect(connection)
+            reader = ResponseReader(request.method, self._settings.max_response_bytes)
+            connection.exchange(request, head, reader)
+        return reader
+
+    def _head(self, request: OutboundRequest) -> bytes:
+        target = request.url.target
+        fields = request.fields
+        if self._proxy is not None and not self._tunnels:
+            # A proxy that forwards is given the whole URL (RFC 9112, section 3.2.2).
+            target = str(request.url)
+            fields = (*fields, *self.proxy_headers.items())
+        lines = [
+            f"{request.method} {target} HTTP/1.1",
+            *[f"{name}: {value}" for name, value in fields],
+            "",
+            "",
+        ]
+        return "\r\n".join(lines).encode("latin-1")
+
+    def _multiplex(self, sock: socket.socket, call: Call) -> bool:
+        """Makes a connection one that carries many calls; this thread is its own until it ends."""
+        # Imported where it is first needed: h2 and hpack cost 5 MB.
+        from siphon.client.http2 import Http2Connection
+
+        shared = Http2Connection(sock)
+        shared.submit(call)
+        self._threads.adopt(self.slots, shared)
+        shared.run(self._threads, self.slots)
+        return False
+
+
+def _credentials(proxy: Url) -> dict[str, str]:
+    if proxy.userinfo is None:
+        return {}
+    return {"Proxy-Authorization": f"Basic {base64.b64encode(proxy.userinfo.encode()).decode()}"}

@@ -1,0 +1,80 @@
+"""gzip and deflate bodies: decoded within the bound, refused when they are broken."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from siphon.client.decoding import decoded
+from siphon.errors import ResponseRefused
+
+TEXT = b"the quick brown fox " * 50
+
+
+def raw_deflate(data: bytes) -> bytes:
+    stream = zlib.compressobj(wbits=-15)
+    return stream.compress(data) + stream.flush()
+
+
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [
+        ("gzip", gzip.compress(TEXT, mtime=0)),
+        ("x-gzip", gzip.compress(TEXT, mtime=0)),
+        ("GZIP", gzip.compress(TEXT[:100], mtime=0) + gzip.compress(TEXT[100:], mtime=0)),
+        ("gzip", gzip.compress(TEXT, mtime=0) + bytes(8)),
+        ("deflate", zlib.compress(TEXT)),
+        ("deflate", raw_deflate(TEXT)),
+        ("deflate, gzip", gzip.compress(zlib.compress(TEXT), mtime=0)),
+        ("identity, gzip", gzip.compress(TEXT, mtime=0)),
+    ],
+)
+def test_a_coding_is_undone_and_no_longer_named(coding: str, body: bytes) -> None:
+    fields = [("a", "b"), ("content-encoding", coding), ("content-length", str(len(body)))]
+    assert decoded(fields, body, len(TEXT)) == ([("a", "b")], TEXT)
+
+
+@pytest.mark.parametrize("coding", ["br", "gzip, br", "zstd"])
+def test_a_coding_that_was_not_asked_for_is_left_alone(coding: str) -> None:
+    fields = [("content-encoding", coding), ("content-length", "3")]
+    assert decoded(fields, b"abc", 10) == (fields, b"abc")
+
+
+def test_a_bomb_is_refused_before_it_goes_off() -> None:
+    bomb = gzip.compress(bytes(50 << 20), mtime=0)
+    with pytest.raises(ResponseRefused, match="larger than 1000000 bytes once it is decoded"):
+        decoded([("content-encoding", "gzip")], bomb, 1_000_000)
+
+
+def test_the_bound_is_exact() -> None:
+    fields = [("content-encoding", "gzip")]
+    assert decoded(fields, gzip.compress(TEXT, mtime=0), len(TEXT))[1] == TEXT
+    with pytest.raises(ResponseRefused, match="larger than"):
+        decoded(fields, gzip.compress(TEXT, mtime=0), len(TEXT) - 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "complaint"),
+    [
+        (gzip.compress(TEXT, mtime=0)[:-5], "cut short"),
+        (gzip.compress(TEXT, mtime=0)[:20], "cut short"),
+        (b"\x1f\x8bnonsense", "broken"),
+        (gzip.compress(TEXT, mtime=0) + b"trailing", "broken"),
+    ],
+)
+def test_a_broken_body_is_refused(body: bytes, complaint: str) -> None:
+    with pytest.raises(ResponseRefused, match=complaint):
+        decoded([("content-encoding", "gzip")], body, 10_000)
+
+
+@given(st.binary(max_size=200), st.sampled_from(["gzip", "deflate", "gzip, gzip"]))
+def test_any_bytes_are_either_decoded_or_refused(body: bytes, coding: str) -> None:
+    try:
+        _, plain = decoded([("content-encoding", coding)], body, 1_000)
+    except ResponseRefused:
+        return
+    assert len(plain) <= 1_000

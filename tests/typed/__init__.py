@@ -1,0 +1,1 @@
+"""Scripts as users write them, for the type checkers alone: nothing here is run."""
