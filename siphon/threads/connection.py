@@ -81,6 +81,7 @@ class Connection:
     """
 
     __slots__ = (
+        "_hurried",
         "_send",
         "acceptor",
         "body_since",
@@ -134,6 +135,7 @@ class Connection:
         self.watched = -1
         self.body_since = now
         self.slot = -1
+        self._hurried = False
         # When the acceptor must act, in monotonic seconds; what it does then depends on the state.
         self.deadline = now + listener.header_timeout_s
 
@@ -273,8 +275,11 @@ class Connection:
     def hurry(self, now: float) -> bool:
         """Gives a connection that waits for a request a moment only, since one may be on its way.
 
-        False where it does not wait for one. The acceptor alone, which files the new deadline.
+        False where it does not wait for one, or was hurried before. The acceptor alone, which files the
+        new deadline.
         """
+        if self._hurried:
+            return False
         if self.is_idle():
             # Since its last answer: who has sent nothing for longer has nothing on its way now either.
             since = self.deadline - self.listener.keep_alive_timeout_s
@@ -283,6 +288,7 @@ class Connection:
         else:
             return False
         self.deadline = min(self.deadline, since + _DRAIN_PATIENCE_S)
+        self._hurried = True
         return True
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from bisect import bisect_left
 from typing import Final, NamedTuple
 
@@ -61,27 +60,21 @@ class Cells:
 
 
 class Tally:
-    """The cells of all threads. Any thread may call any method. ``_lock`` guards the list of cells."""
+    """The cells of all threads. Any thread may call any method: the list's append and copy are whole."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._all: list[Cells] = []
 
     def new_cells(self) -> Cells:
         """Cells for one more thread; they count for as long as the tally is there."""
         cells = Cells()
-        with self._lock:
-            self._all.append(cells)
+        self._all.append(cells)
         return cells
-
-    def _threads(self) -> list[Cells]:
-        with self._lock:
-            return self._all.copy()
 
     def answers(self) -> dict[Key, list[float]]:
         """Answers by key, summed over all threads: a number for each bucket, then the durations' sum."""
         total: dict[Key, list[float]] = {}
-        for cells in self._threads():
+        for cells in self._all.copy():
             for key, cell in cells.read().items():
                 sums = total.setdefault(Key(*key), [0] * (len(BOUNDS_S) + 2))
                 for index, value in enumerate(cell):
@@ -91,9 +84,9 @@ class Tally:
     @property
     def late(self) -> int:
         """Answers that nobody waited for any more."""
-        return sum([cells.late for cells in self._threads()])
+        return sum([cells.late for cells in self._all.copy()])
 
     @property
     def shed(self) -> int:
         """Requests that were refused because the lanes were full."""
-        return sum([cells.shed for cells in self._threads()])
+        return sum([cells.shed for cells in self._all.copy()])

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,23 +16,12 @@ from siphon.errors import StartError
 from siphon.threads.inherited import adopt
 from tests.client import Client
 from tests.command import Command, environment, run, write
+from tests.rolling import SCRIPT, Clients, Generations
 from tests.service import Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-SCRIPT = """
-from siphon import http
-
-@http.route("/async/{token}")
-async def asynchronous(req):
-    return http.Response(body=req.path_params["token"])
-
-@http.route("/sync/{token}")
-def sync(req):
-    return http.Response(body=req.path_params["token"])
-"""
 
 
 @pytest.fixture
@@ -177,74 +165,21 @@ def test_a_socket_from_systemd_is_served_under_its_name(listening: socket.socket
 # Rolling restart ---------------------------------------------------------------------------------
 
 
-class Clients:
-    """Clients that send one request after the other, each on a thread of its own, until ``stop``.
-
-    Some keep their connection until they are told that it closes, and pause between two requests.
-    """
-
-    def __init__(self, address: tuple[str, int], count: int) -> None:
-        self._address = address
-        self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._run, args=(number,), name=f"client-{number}")
-            for number in range(count)
-        ]
-        self.answered = [0] * count
-        self.connected = [0] * count
-        self.lost: list[str] = []
-        for thread in self._threads:
-            thread.start()
-
-    def _run(self, number: int) -> None:
-        lane = ("async", "sync")[number % 2]
-        keeps, pause_s = number % 4 < 2, (0.0, 0.03)[number % 8 < 4]
-        client: Client | None = None
-        fields = () if keeps else ("Connection: close",)
-        while not self._stop.wait(pause_s):
-            try:
-                if client is None:
-                    client = Client(self._address)
-                    self.connected[number] += 1
-                token = f"{number}.{self.answered[number]}"
-                answer = client.get(f"/{lane}/{token}", *fields)
-                assert answer.body == token.encode(), answer
-            except (OSError, EOFError, AssertionError) as error:
-                self.lost.append(f"client {number}, {'kept' if keeps else 'fresh'}: {error!r}")
-                return
-            self.answered[number] += 1
-            if answer.get("connection") == "close":
-                client.close()
-                client = None
-        if client is not None:
-            client.close()
-
-    def stop(self) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(30)
-
-
 def test_a_rolling_restart_under_load_loses_no_request(listening: socket.socket, tmp_path: Path) -> None:
     """Each generation begins on the inherited socket while the one before still serves, and then stops."""
     write(tmp_path, "app.py", SCRIPT)
     number = listening.fileno()
-    options = ("app.py", "--fd", str(number), "--no-access-log")
+    options = ("--fd", str(number))
     clients = Clients(listening.getsockname(), 16)
-    running = Command(*options, cwd=tmp_path, pass_fds=[number]).started()
     try:
-        for _ in range(3):
-            following = Command(*options, cwd=tmp_path, pass_fds=[number]).started()
-            before = sum(clients.answered)
-            running.signal(signal.SIGTERM)
-            code, _, log = running.ended()
-            assert (code, "error" in log) == (0, False)
-            assert sum(clients.answered) > before
-            running = following
-        clients.stop()
+        with Generations(tmp_path, options, pass_fds=[number]) as generations:
+            for _ in range(3):
+                before = sum(clients.answered)
+                generations.replace()
+                assert sum(clients.answered) > before
+            clients.stop()
     finally:
         clients.stop()
-        running.__exit__()
     assert not clients.lost
     assert min(clients.answered) > 3
     assert sum(clients.connected) > 16 + 3 * 8  # the keepers have moved on, each time
