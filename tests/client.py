@@ -69,6 +69,11 @@ class Client:
         self.send(request(target, *fields, method=method, body=body))
         return self.answer(method)
 
+    def wait_for_answer(self) -> Self:
+        """Waits for the first byte of an answer, and leaves it to ``answer``."""
+        self._buffer += self.sock.recv(1)
+        return self
+
     def answer(self, method: str = "GET") -> Answer:
         """Reads one answer; what follows it stays for the next."""
         peer = h11.Connection(h11.CLIENT, max_incomplete_event_size=1 << 20)

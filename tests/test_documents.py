@@ -10,9 +10,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scripts import tables as tables_drawn
-from siphon import http
+from siphon import http, metrics
+from siphon.config.access_format import ATOMS
 from siphon.config.settings import ListenerSettings, Settings, ThreadSettings
+from siphon.threads.exposition import Exposition
+from siphon.threads.lanes import Lanes
+from siphon.threads.tally import Tally
+from siphon.threads.watchdog import Watchdog
 from siphon.wire.states import OWNERS, TABLE
+from tests.client import Client
 from tests.command import PORT_0, ROOT, Command, write
 from tests.page import blocks
 
@@ -23,6 +29,8 @@ if TYPE_CHECKING:
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DESIGN = (ROOT / "docs/design.md").read_text(encoding="utf-8")
+CONFIGURATION = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+DEPLOYMENT = (ROOT / "docs/deployment.md").read_text(encoding="utf-8")
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -53,10 +61,13 @@ def test_every_file_that_the_design_names_is_there() -> None:
 
 def test_the_threads_of_a_server_are_those_in_the_table(tmp_path: Path, certificates: Certificates) -> None:
     write(tmp_path, "app.py", THREADS_SCRIPT)
-    tls = f"{{cert_path: {certificates.server.combined}}}"
-    write(tmp_path, "http.yaml", f"servers: [{{}}, {{tls: {tls}}}]\nthreads: {{secure: 2}}\n")
+    servers = f"servers: [{{}}, {{tls: {{cert_path: {certificates.server.combined}}}}}]"
+    write(tmp_path, "http.yaml", f"{servers}\nthreads: {{secure: 2}}\nadmin: {{listen: '127.0.0.1:0'}}\n")
     options = [*PORT_0, *PORT_0, "--acceptors", "2", "--loops", "3"]
     with Command("app.py", *options, cwd=tmp_path).started() as command:
+        (admin,) = re.findall(r"  admin on http://127\.0\.0\.1:(\d+)\n", command.banner)
+        with Client(("127.0.0.1", int(admin))) as client:
+            client.get("/metrics")
         names = command.connect().get(f"/{command.ports[0]}").body.decode().split()
         command.signal(signal.SIGTERM)
         assert command.ended()[0] == 0
@@ -126,6 +137,27 @@ def test_every_section_of_the_configuration_has_a_table() -> None:
     assert all(all(meaning for _, _, meaning, _ in one) for one in rows)
 
 
+def test_every_atom_of_the_access_log_is_documented() -> None:
+    rows = table(CONFIGURATION, "## The access log")
+    assert [cell.strip("`sdf") for cell, _ in rows] == [f"%({atom})" for atom in ATOMS]
+
+
+def test_every_metric_is_documented_with_its_labels() -> None:
+    lanes = Lanes(ThreadSettings(), access_log=False, dev=False, tally=Tally())
+    assert lanes.tally is not None
+    lanes.tally.new_cells().answered("/", "GET", 200, 0.1)
+    lanes.tally.new_cells()
+    exposition = Exposition(lanes.tally, lanes, [], [], Watchdog(lanes, 1.0))
+    given = {family.name: tuple(getattr(family, "_labelnames", ())) for family in exposition._own()}
+    documented = {
+        re.sub(r"_total$|_info$", "", name.strip("`")): tuple(labels.split(", ")) if labels else ()
+        for name, labels, _ in table(DEPLOYMENT, "## Watching it")
+    }
+    assert documented.pop("siphon_build") == ("version", "python")
+    assert given.pop("siphon_build") == ()
+    assert given == documented
+
+
 def test_the_states_and_moves_are_all_drawn() -> None:
     (rows,) = tables(tables_drawn.states())
     assert {state: (owner, moves.count("→")) for state, owner, moves in rows} == {
@@ -142,6 +174,8 @@ def test_every_name_that_a_script_can_use_is_in_the_script_api() -> None:
     assert set(http.__all__) - shown == {"HttpStatusError"}
     assert "`http.HttpStatusError` is `http.HTTPStatusError`" in page
     assert "::: siphon.log\n" in page
+    assert "::: siphon.metrics\n" in page
+    assert metrics.__all__
 
 
 # The README and how to take part ---------------------------------------------------------------

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from siphon.config import document, source
+from siphon.config.activation import Passed, activate, activate_admin, passed_sockets
 from siphon.config.address import Address, TcpAddress, parse_address
 from siphon.config.certificates import server_context
 from siphon.config.check import Check, FileText, Flag, Section, Whole, settings_of
@@ -13,6 +14,7 @@ from siphon.config.document import Plain
 from siphon.config.draft import Draft, Given, read_section
 from siphon.config.report import Place, Report, joined, quoted, shown
 from siphon.config.settings import (
+    AdminSettings,
     ClientSettings,
     ListenerSettings,
     Settings,
@@ -58,9 +60,11 @@ def load(script: Path, *, config: Path | None, environ: Mapping[str, str], overr
     sections = _sections(draft)
     for section in sections:
         _override(section, environ, overrides, report)
-    servers = _servers(draft, _addresses(environ, overrides, report))
     threads = next(section for section in sections if section.of is ThreadSettings)
-    _check_servers(servers, report)
+    admin = next(section for section in sections if section.of is AdminSettings)
+    passed = activate_admin(admin, passed_sockets(environ, report))
+    servers = _servers(draft, _addresses(environ, overrides, report), passed)
+    _check_servers(servers, admin, report)
     for server in servers:
         _check_tls(server, report)
     _check_threads(threads, report)
@@ -144,19 +148,26 @@ def _address(text: str, place: Place, report: Report) -> Given:
         return Given(place, None, sound=False)
 
 
-def _servers(draft: Draft[Settings], addresses: list[Given]) -> list[Draft[ListenerSettings]]:
-    """The file's listeners, or one for each of ``addresses``: the file's limits in order, then defaults."""
+def _servers(
+    draft: Draft[Settings], addresses: list[Given], passed: list[Passed]
+) -> list[Draft[ListenerSettings]]:
+    """The file's listeners, or one for each of ``addresses``: the file's limits in order, then defaults.
+
+    Sockets that were passed take the place of the file's addresses, where no others do.
+    """
     given = draft.given.get("servers")
     servers: list[Draft[ListenerSettings]] = [] if given is None else list(given.value or ())
     if not addresses:
-        return servers
+        return activate(servers, passed)
     servers += [Draft(ListenerSettings, "", address.place) for address in addresses[len(servers) :]]
     for server, address in zip(servers, addresses, strict=False):
         server.given["listen"] = address
     return servers[: len(addresses)]
 
 
-def _check_servers(servers: list[Draft[ListenerSettings]], report: Report) -> None:
+def _check_servers(
+    servers: list[Draft[ListenerSettings]], admin: Draft[AdminSettings], report: Report
+) -> None:
     """Names and addresses belong to one listener each."""
     names: dict[str, Place] = {}
     addresses: dict[Address, Place] = {}
@@ -168,11 +179,17 @@ def _check_servers(servers: list[Draft[ListenerSettings]], report: Report) -> No
                 problem = f"a second listener named {shown(name.value)}; the first is at {first}"
                 report.add(name.place, joined(server.path, "name"), problem)
         listen = server.given.get("listen", Given(server.place, ListenerSettings().listen))
-        if listen.sound and not _is_free_port(listen.value):
-            first = addresses.setdefault(listen.value, listen.place)
-            if first is not listen.place:
-                key = joined(server.path, "listen") if listen.place.line else ""
-                report.add(listen.place, key, f"a second listener on {listen.value}; the first is at {first}")
+        _check_address(listen, server.path, addresses, report)
+    if "listen" in admin.given:
+        _check_address(admin.given["listen"], admin.path, addresses, report)
+
+
+def _check_address(listen: Given, path: str, addresses: dict[Address, Place], report: Report) -> None:
+    if listen.sound and not _is_free_port(listen.value):
+        first = addresses.setdefault(listen.value, listen.place)
+        if first is not listen.place:
+            key = joined(path, "listen") if listen.place.line else ""
+            report.add(listen.place, key, f"a second listener on {listen.value}; the first is at {first}")
 
 
 def _is_free_port(address: Address) -> bool:

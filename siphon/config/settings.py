@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, get_args
 
-from siphon.config.address import Address, TcpAddress, UnixAddress
+from siphon.config.access_format import DEFAULT as DEFAULT_ACCESS_FORMAT
+from siphon.config.access_format import AccessFormat
+from siphon.config.address import Address, FdAddress, TcpAddress, UnixAddress
 from siphon.config.check import (
     AddressText,
     Choice,
@@ -27,7 +29,9 @@ from siphon.config.cpus import usable_cpus
 
 __all__ = [
     "Address",
+    "AdminSettings",
     "ClientSettings",
+    "FdAddress",
     "ListenerSettings",
     "LogFormat",
     "LogLevel",
@@ -71,7 +75,7 @@ class ListenerSettings:
     listen: Address = setting(
         TcpAddress("127.0.0.1", 8080),
         AddressText(),
-        "Where to listen: host:port, [v6]:port or unix:/path; port 0 lets the system choose.",
+        "Where to listen: host:port, [v6]:port, unix:/path or fd:N; port 0 lets the system choose.",
         override="listen",
     )
     name: str | None = setting(None, Text(), "The name by which a route says that it is served here; unique.")
@@ -151,6 +155,11 @@ class ThreadSettings:
         64, _THREADS, "The most threads for the connections of http.Client, over all clients."
     )
     max_in_flight: int = setting(4_096, _PER_LISTENER, "Requests in work at once; past it 503.")
+    stall_after_ms: int = setting(
+        30_000,
+        Whole(0, 2_147_483_647),
+        "Time without progress after which a lane that has work is logged, stacks included; 0: never.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +203,15 @@ class ClientSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AdminSettings:
+    """The listener for probes and metrics."""
+
+    listen: Address | None = setting(
+        None, AddressText(), "Where /healthz, /readyz and /metrics are answered, for nobody but operators."
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class LogSettings:
     """What is logged, and how a line looks."""
 
@@ -207,6 +225,9 @@ class LogSettings:
         "text", Choice(get_args(LogFormat.__value__)), "Lines for people, or one JSON object a line."
     )
     access: bool = setting(True, Flag(), "Whether every request is logged.", override="access_log")
+    access_format: str = setting(
+        DEFAULT_ACCESS_FORMAT, AccessFormat(), "How a request's line looks as text; its atoms are below."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,5 +250,11 @@ class Settings:
     )
     shutdown_timeout_ms: int = setting(
         30_000, _MILLISECONDS, "Time for requests in work to finish on a stop; then they are cancelled."
+    )
+    shutdown_delay_ms: int = setting(
+        0, Whole(0, 2_147_483_647), "Time on a stop with /readyz at 503 while clients are still accepted."
+    )
+    admin: AdminSettings = setting(
+        AdminSettings(), Section(AdminSettings), "Probes and metrics, on a thread of their own."
     )
     log: LogSettings = setting(LogSettings(), Section(LogSettings), "What is logged, and how.")

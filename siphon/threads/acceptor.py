@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 # A refusal lets the next pipelined request go ahead, which may be refused too: a row of them must end.
 _HAND_OVERS_A_TURN: Final = 16
-_DRAIN_PATIENCE_S: Final = 1.0
 # What a client that speaks TLS understands: a fatal alert, "protocol version" (RFC 8446 section 6).
 _ALERT: Final = b"\x15\x03\x01\x00\x02\x02\x46"
 _BEING_ANSWERED: Final = frozenset({RUNNING, SENDING})
@@ -73,6 +72,7 @@ class Acceptor(threading.Thread):
         self._poll = self._poller.poll
         self._wakeup = Wakeup()
         self._encoder = Encoder()
+        self._cells = lanes.tally.new_cells() if lanes.tally is not None else None
         self.connections: dict[int, Connection] = {}
         self._drain_begun = False
         self.now = monotonic()
@@ -209,8 +209,10 @@ class Acceptor(threading.Thread):
         for_loops, self._for_loops = self._for_loops, []
         for_workers, self._for_workers = self._for_workers, []
         for exchange in self._lanes.submit(for_loops, for_workers):
+            if self._cells is not None:
+                self._cells.shed += 1
             response = plain(503, "over capacity\n", ("Retry-After", "1"))
-            if exchange.overrule(response, self._encoder) == OWNER_NEEDED:
+            if exchange.overrule(response, self._encoder, self._cells) == OWNER_NEEDED:
                 self._attend(exchange.connection)
 
     # Answers of the acceptor's own -------------------------------------------------------------
@@ -219,7 +221,9 @@ class Acceptor(threading.Thread):
         """Answers what is no valid request, and reads nothing that follows as one."""
         if isinstance(error, OtherProtocol):
             self._turn_away(connection, _ALERT, error.reason)
-        elif connection.refuse(error, self._encoder, access_log=self._lanes.access_log) == OWNER_NEEDED:
+            return
+        access_log = self._lanes.access_log
+        if connection.refuse(error, self._encoder, self._cells, access_log=access_log) == OWNER_NEEDED:
             self._attend(connection)
 
     def _turn_away(self, connection: Connection, data: bytes, why: str) -> None:
@@ -270,11 +274,13 @@ class Acceptor(threading.Thread):
         if connection.incoming.begun:
             self._advance(connection, b"")
         if connection.state == IDLE or connection.state in _ARRIVING:
-            if connection.end_of_input or (self.draining and not connection.incoming.begun):
+            if connection.end_of_input:
                 self.close_connection(connection)
             else:
                 connection.reading = True
                 self._watch(connection)
+                if self.draining:
+                    self._hurry(connection)
 
     def _flush(self, connection: Connection) -> None:
         more = connection.flush() == OWNER_NEEDED
@@ -328,9 +334,7 @@ class Acceptor(threading.Thread):
         self._wheel.remove(connection)
         connection.listener.leave()
         if exchange is not None:
-            exchange.disconnected = True
-            if self._aborting or exchange.follows_client:
-                exchange.cancel()
+            exchange.cut_short(self._cells, cancel=self._aborting)
 
     def _look_at_deadline(self, connection: Connection) -> None:
         """The connection's slot has come up: acts where its deadline has passed, else files it again."""
@@ -339,7 +343,7 @@ class Acceptor(threading.Thread):
             exchange = connection.exchange
             passed = connection.deadline <= self.now
         if passed and exchange is not None:
-            if exchange.took_too_long(self._encoder) == OWNER_NEEDED:
+            if exchange.took_too_long(self._encoder, self._cells) == OWNER_NEEDED:
                 self._attend(connection)
         elif passed and state in _ARRIVING:
             self._refuse(connection, RequestRefused(408, TOO_SLOW))
@@ -362,12 +366,12 @@ class Acceptor(threading.Thread):
     def _begin_drain(self) -> None:
         self._admission.end()
         self._drain_begun = True
-        for connection in list(self.connections.values()):
-            if connection.is_idle():
-                self.close_connection(connection)
-            elif connection.is_silent():
-                # Perhaps its first request is on the way; it need not hold the drain for long.
-                connection.deadline = min(connection.deadline, self.now + _DRAIN_PATIENCE_S)
+        for connection in self.connections.values():
+            self._hurry(connection)
+
+    def _hurry(self, connection: Connection) -> None:
+        if connection.hurry(self.now):
+            self._wheel.file(connection, self.now)
 
     def _close_everything(self) -> None:
         for connection in list(self.connections.values()):

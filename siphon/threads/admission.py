@@ -74,10 +74,11 @@ class Admission:
         """Accepts no more. Who is in the backlog has connected: they are served, not reset."""
         self.resume()
         for fd, listener in self._listeners.items():
-            # Past max_connections if need be: the backlog bounds it.
-            listener.enter(beyond_limit=True)
-            while self._accept_one(fd, listener):
+            # Past max_connections if need be, but no more than can have waited: others keep coming.
+            for _ in range(listener.settings.backlog + 1):
                 listener.enter(beyond_limit=True)
+                if not self._accept_one(fd, listener):
+                    break
             if fd not in self._paused:
                 self._poller.unregister(fd)
             listener.release()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import socket
 import threading
-from time import monotonic, time
+from time import monotonic
 from typing import TYPE_CHECKING, Final, Protocol
 
-from siphon.journal import Access, journal
 from siphon.messages import plain
+from siphon.threads.access import log_refusal
 from siphon.threads.listener import LINGER_S
+from siphon.threads.tally import NONE
 from siphon.wire.incoming import Incoming
 from siphon.wire.proxied import ProxiedIncoming
 from siphon.wire.states import (
@@ -29,14 +30,16 @@ from siphon.wire.states import (
 
 if TYPE_CHECKING:
     from siphon.errors import RequestRefused
-    from siphon.messages import Response
     from siphon.threads.channel import Channel
     from siphon.threads.exchange import Exchange
     from siphon.threads.listener import Site
+    from siphon.threads.tally import Cells
     from siphon.wire.encode import Encoder
     from siphon.wire.head import RequestHead
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+# How long a drain waits for a client that may be about to send a request.
+_DRAIN_PATIENCE_S: Final = 1.0
 
 TOO_SLOW: Final = "the request took too long to arrive"
 
@@ -66,6 +69,7 @@ class Connection:
     """
 
     __slots__ = (
+        "_hurried",
         "_send",
         "_transmit",
         "acceptor",
@@ -125,6 +129,7 @@ class Connection:
         self.watched = -1
         self.body_since = now
         self.slot = -1
+        self._hurried = False
         # When the acceptor must act, in monotonic seconds; what it does then depends on the state.
         self.deadline = now + listener.header_timeout_s
 
@@ -136,20 +141,22 @@ class Connection:
             and not self.acceptor.draining
         )
 
-    def refuse(self, error: RequestRefused, encoder: Encoder, *, access_log: bool) -> int:
-        """Answers what is no valid request, as its last answer. The acceptor alone; returns as ``answer``."""
+    def refuse(
+        self, error: RequestRefused, encoder: Encoder, cells: Cells | None = None, *, access_log: bool
+    ) -> int:
+        """Answers what is no valid request, as its last answer. The acceptor alone; returns as ``answer``.
+
+        ``cells``: the calling thread's, where anything is counted.
+        """
         self.incoming.discard()
         response = plain(error.status, f"{error.reason}\n", *error.fields)
         data, _ = encoder.encode(response, "", 1, False, self.listener.server_header)
         self.requests += 1
+        if cells is not None:
+            cells.answered(NONE, NONE, response.status, 0.0)
         if access_log:
-            self._log_refusal(response)
+            log_refusal(self, response)
         return self.answer(None, data, False)
-
-    def _log_refusal(self, response: Response) -> None:
-        """Puts what was no valid request into the access log; nothing of it is repeated there."""
-        size = len(response.body)
-        journal.put(Access(time(), self.peer, "-", "-", 1, response.status, size, 0.0))
 
     def answer(self, exchange: Exchange | None, data: bytes, keep_alive: bool) -> int:
         """Claims ``exchange`` and sends ``data`` as its answer: LATE, SENT or OWNER_NEEDED.
@@ -272,6 +279,25 @@ class Connection:
         """Between two requests with nothing buffered; not before the first. The acceptor alone."""
         with self.lock:
             return self.state == IDLE and self.requests > 0 and not self.incoming.begun
+
+    def hurry(self, now: float) -> bool:
+        """Gives a connection that waits for a request a moment only, since one may be on its way.
+
+        False where it does not wait for one, or was hurried before. The acceptor alone, which files the
+        new deadline.
+        """
+        if self._hurried:
+            return False
+        if self.is_idle():
+            # Since its last answer: who has sent nothing for longer has nothing on its way now either.
+            since = self.deadline - self.listener.keep_alive_timeout_s
+        elif self.is_silent():
+            since = now
+        else:
+            return False
+        self.deadline = min(self.deadline, since + _DRAIN_PATIENCE_S)
+        self._hurried = True
+        return True
 
 
 def peer_name(sock: socket.socket, address: object) -> str:

@@ -10,10 +10,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from siphon.config.certificates import server_context
-from siphon.config.settings import TcpAddress, UnixAddress
+from siphon.config.settings import FdAddress, TcpAddress, UnixAddress
 from siphon.errors import ConfigError, StartError
 from siphon.journal import journal
 from siphon.threads.channel import Cleartext
+from siphon.threads.inherited import adopt
 from siphon.threads.tls import Tls
 from siphon.wire.head import WireLimits
 
@@ -91,6 +92,12 @@ class Site:
         with self._lock:
             self._connections -= 1
 
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        with self._lock:
+            return self._connections
+
 
 class Listener(Site):
     """One bound socket, shared by every acceptor; ``_lock`` guards the count of those as well."""
@@ -102,13 +109,13 @@ class Listener(Site):
         # What new connections shake hands with; None where they are cleartext.
         self.tls = self._certificates()
         self.socket = _bind(settings)
-        self.is_unix = isinstance(settings.listen, UnixAddress)
+        self.is_unix = self.socket.family == socket.AF_UNIX
 
     @property
     def url(self) -> str:
         """Where it can be reached, with the real port."""
-        if isinstance(self.settings.listen, UnixAddress):
-            return f"unix:{self.settings.listen.path}"
+        if self.is_unix:
+            return f"unix:{self.socket.getsockname()}"
         host, port = self.socket.getsockname()[:2]
         return f"{self.scheme}://{TcpAddress(host, port)}"
 
@@ -169,6 +176,8 @@ class Listener(Site):
 
 def _bind(settings: ListenerSettings) -> socket.socket:
     address = settings.listen
+    if isinstance(address, FdAddress):
+        return adopt(address)
     try:
         if isinstance(address, UnixAddress):
             return _bind_unix(address.path)

@@ -29,6 +29,7 @@ _SECTIONS: dict[str, type[Any]] = {
 _RANGES: list[tuple[str, str, int, int | None]] = [
     ("", "max_buffered_bytes", 0, 1 << 50),
     ("", "shutdown_timeout_ms", 1, _INT_MAX),
+    ("", "shutdown_delay_ms", 0, _INT_MAX),
     ("servers[0]", "max_body_bytes", 0, None),
     ("servers[0]", "request_timeout_ms", 1, _INT_MAX),
     ("servers[0]", "max_header_bytes", 256, 1_048_576),
@@ -50,6 +51,7 @@ _RANGES: list[tuple[str, str, int, int | None]] = [
     ("threads", "blocking_queue_max", 1, 1_000_000),
     ("threads", "client_max", 1, 10_000),
     ("threads", "max_in_flight", 1, 1_000_000),
+    ("threads", "stall_after_ms", 0, _INT_MAX),
     ("clients.api", "timeout_ms", 1, _INT_MAX),
     ("clients.api", "pool_size", 1, 10_000),
     ("clients.api", "max_response_bytes", 0, None),

@@ -27,7 +27,7 @@ _ATTEMPTS: Final = ("", "", "full")
 class Mutant(NamedTuple):
     """One text of one file, what stands there instead, and the tests that must notice.
 
-    ``file``: a path below ``siphon``, or the name of a file of ``siphon/threads``.
+    ``file``: a path below ``siphon`` with a slash in it, or the name of a file of ``siphon/threads``.
     """
 
     name: str
@@ -249,6 +249,55 @@ MUTANTS: Final = (
         "        self._cancelled = True\n        self._queue.put(WAKE_UP)\n",
         "        self._cancelled = True\n",
         "test_held.py",
+    ),
+    Mutant(
+        "drain: who waits for a request is closed at once",
+        "connection.py",
+        "_DRAIN_PATIENCE_S: Final = 1.0\n",
+        "_DRAIN_PATIENCE_S: Final = -100.0\n",
+        "test_rolling.py",
+    ),
+    Mutant(
+        "drain: a kick that comes late hurries again",
+        "connection.py",
+        "        if self._hurried:\n            return False\n",
+        "",
+        "test_rolling.py",
+    ),
+    Mutant(
+        "note: an answer that comes late is counted as well",
+        "exchange.py",
+        "                worker.cells.late += 1\n            return\n",
+        "                worker.cells.late += 1\n",
+        "test_accounts.py",
+    ),
+    Mutant(
+        "note: what is given up is not counted",
+        "exchange.py",
+        "                self.note(NO_ANSWER, 0, worker.cells)\n",
+        "",
+        "test_accounts.py",
+    ),
+    Mutant(
+        "tally: all threads count in the same cells",
+        "tally.py",
+        "        self._all.append(cells)\n        return cells\n",
+        "        self._all.append(cells)\n        return self._all[0]\n",
+        "test_accounts.py",
+    ),
+    Mutant(
+        "log: the writer sleeps and counts as awake",
+        "./journal.py",
+        "            self._awake = False\n            self._idle.notify_all()\n",
+        "            self._idle.notify_all()\n",
+        "test_log.py",
+    ),
+    Mutant(
+        "log: the queue is taken without the lock",
+        "./journal.py",
+        "        with self._lock:\n            entries, self._queue = self._queue, []\n",
+        "        if True:\n            entries = self._queue[:]\n            self._queue.clear()\n",
+        "test_log.py",
     ),
     Mutant(
         "listener: connections are counted without the lock",
