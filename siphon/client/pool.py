@@ -152,10 +152,14 @@ class OriginPool(HTTPConnectionPool):
 
     def _multiplex(self, sock: socket.socket, call: Call) -> bool:
         """Makes a connection one that carries many calls; this thread is its own until it ends."""
-        # Imported where it is first needed: h2 and hpack cost 5 MB.
+        # Imported where it is first needed: h2 and hpack cost 2 MB.
         from siphon.client.http2 import Http2Connection
 
-        shared = Http2Connection(sock)
+        try:
+            shared = Http2Connection(sock)
+        except OSError:
+            sock.close()
+            raise
         shared.submit(call)
         self._threads.adopt(self.slots, shared)
         shared.run(self._threads, self.slots)

@@ -52,9 +52,10 @@ def ask(
 
 
 @pytest.fixture
-def https(make_clients: MakeClients, certificates: Certificates) -> http.Client:
-    """A client that trusts the tests' authority and negotiates HTTP/2."""
-    make_clients(any=ClientSettings(verify=str(certificates.authority.certificate)))
+def any_client(make_clients: MakeClients, certificates: Certificates) -> http.Client:
+    """A client that trusts the tests' authority, negotiates HTTP/2, and speaks it to http URLs as well."""
+    authority = str(certificates.authority.certificate)
+    make_clients(any=ClientSettings(verify=authority, http2_prior_knowledge=True))
     return http.Client("any")
 
 
@@ -261,7 +262,10 @@ def unread_bytes(sock: socket.socket) -> int:
     return int(struct.unpack("i", fcntl.ioctl(sock, termios.FIONREAD, bytes(4)))[0])
 
 
-def test_an_upstream_that_does_not_read_delays_nobody_else(clients: Clients) -> None:
+@pytest.mark.parametrize("tls", [False, True], ids=["h2c", "TLS"])
+def test_an_upstream_that_does_not_read_delays_nobody_else(
+    any_client: http.Client, certificates: Certificates, tls: bool
+) -> None:
     may_read = threading.Event()
 
     def behave(peer: H2Peer) -> None:
@@ -284,17 +288,16 @@ def test_an_upstream_that_does_not_read_delays_nobody_else(clients: Clients) -> 
         peer.answer(upload.stream)
         peer.wait_for_end()
 
-    with H2Upstream(behave, reads=False) as upstream:
+    async def main(url: str) -> None:
+        upload = asyncio.create_task(any_client.post(f"{url}/upload", body=TEN_MB * 3))
+        await asyncio.sleep(0)
+        assert (await any_client.get(f"{url}/other")).body == b"ok"
+        may_read.set()
+        assert (await upload).body == b"ok"
 
-        async def main() -> None:
-            async with h2c(upstream.url) as client:
-                upload = asyncio.create_task(client.post("/upload", body=TEN_MB * 3))
-                await asyncio.sleep(0)
-                assert (await client.get("/other")).body == b"ok"
-                may_read.set()
-                assert (await upload).body == b"ok"
-
-        asyncio.run(main())
+    identity = certificates.server if tls else None
+    with H2Upstream(behave, reads=False, identity=identity) as upstream:
+        asyncio.run(main(upstream.url))
         assert upstream.connections == 1
 
 
@@ -323,18 +326,13 @@ async def call_100_times(client: http.Client, url: str) -> None:
     assert client_threads() == 1
 
 
-def test_100_calls_at_once_are_one_connection_and_one_thread(make_clients: MakeClients) -> None:
-    make_clients(any=ClientSettings(http2_prior_knowledge=True))
-    with H2Upstream(answer_once_100_have_come) as upstream:
-        asyncio.run(call_100_times(http.Client("any"), upstream.url))
-        assert upstream.connections == 1
-
-
-def test_100_calls_at_once_over_tls_are_one_connection_and_one_thread(
-    https: http.Client, certificates: Certificates
+@pytest.mark.parametrize("tls", [False, True], ids=["h2c", "TLS"])
+def test_100_calls_at_once_are_one_connection_and_one_thread(
+    any_client: http.Client, certificates: Certificates, tls: bool
 ) -> None:
-    with H2Upstream(answer_once_100_have_come, identity=certificates.server) as upstream:
-        asyncio.run(call_100_times(https, upstream.url))
+    identity = certificates.server if tls else None
+    with H2Upstream(answer_once_100_have_come, identity=identity) as upstream:
+        asyncio.run(call_100_times(any_client, upstream.url))
         assert upstream.connections == 1
 
 
