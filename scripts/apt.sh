@@ -3,12 +3,14 @@
 #
 #   scripts/apt.sh build          what compiling CPython needs
 #   scripts/apt.sh test           the real peers that the tests talk to
+#   scripts/apt.sh stress         the slow clients of the stress tests
 #   scripts/apt.sh bench          the load generator
 set -euo pipefail
 
 declare -A groups=(
     [build]="gcc make xz-utils pkg-config libssl-dev zlib1g-dev libffi-dev libbz2-dev liblzma-dev libsqlite3-dev"
     [test]="curl docker-compose gcc libc6-dev nghttp2-server nginx nodejs openssl systemd tinyproxy-bin"
+    [stress]="slowhttptest"
     [bench]="wrk"
 )
 

@@ -29,7 +29,7 @@ async def boom(req):
     raise ValueError("a secret")
 """
 PORT_0 = ("--listen", "127.0.0.1:0")
-_URL = re.compile(r"  listening on http://127\.0\.0\.1:([0-9]+)\n")
+_URL = re.compile(r"  listening on https?://127\.0\.0\.1:([0-9]+)\n")
 
 
 def write(folder: Path, name: str, text: str) -> None:

@@ -23,7 +23,7 @@ FUNCTION_LINES_MAX = 50
 LAYERS = (
     ("errors", "version", "url"),
     ("config",),
-    ("journal", "forwarded", "wakeup"),
+    ("journal", "forwarded", "client_certificate", "wakeup"),
     ("messages",),
     ("wire",),
     ("script",),

@@ -19,6 +19,8 @@ from tests.page import blocks
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.certificates import Certificates
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DESIGN = (ROOT / "docs/design.md").read_text(encoding="utf-8")
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -49,15 +51,19 @@ def test_every_file_that_the_design_names_is_there() -> None:
     assert not [name for name in named if not (ROOT / "siphon" / name).exists()]
 
 
-def test_the_threads_of_a_server_are_those_in_the_table(tmp_path: Path) -> None:
+def test_the_threads_of_a_server_are_those_in_the_table(tmp_path: Path, certificates: Certificates) -> None:
     write(tmp_path, "app.py", THREADS_SCRIPT)
-    with Command("app.py", *PORT_0, "--acceptors", "2", "--loops", "3", cwd=tmp_path).started() as command:
+    tls = f"{{cert_path: {certificates.server.combined}}}"
+    write(tmp_path, "http.yaml", f"servers: [{{}}, {{tls: {tls}}}]\nthreads: {{secure: 2}}\n")
+    options = [*PORT_0, *PORT_0, "--acceptors", "2", "--loops", "3"]
+    with Command("app.py", *options, cwd=tmp_path).started() as command:
         names = command.connect().get(f"/{command.ports[0]}").body.decode().split()
         command.signal(signal.SIGTERM)
         assert command.ended()[0] == 0
     documented = {row[0].strip("`").replace("-N", "") for row in table(DESIGN, "## Threads")} - {"main"}
     assert {re.sub(r"-\d+$", "", name) for name in names} == documented | {"MainThread"}
     assert sum("acceptor" in name for name in names) == 2
+    assert sum("secure" in name for name in names) == 2
     assert sum("loop" in name for name in names) == 3
     assert sum("blocking" in name for name in names) == ThreadSettings().blocking_min
 
@@ -113,7 +119,8 @@ def test_the_tables_of_a_page_are_those_of_the_code(page: Path) -> None:
 
 def test_every_section_of_the_configuration_has_a_table() -> None:
     headings = re.findall(r"^## (.+)$", tables_drawn.settings(), re.MULTILINE)
-    assert {"`servers[]`", "`threads`", "`clients.<name>`", "`log`", "At the top"} <= set(headings)
+    sections = {"`servers[]`", "`servers[].tls`", "`threads`", "`clients.<name>`", "`log`", "At the top"}
+    assert sections <= set(headings)
     rows = tables(tables_drawn.settings())
     assert len(rows) == len(headings)
     assert all(all(meaning for _, _, meaning, _ in one) for one in rows)

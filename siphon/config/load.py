@@ -7,11 +7,19 @@ from typing import Any
 
 from siphon.config import document, source
 from siphon.config.address import Address, TcpAddress, parse_address
+from siphon.config.certificates import server_context
 from siphon.config.check import Check, FileText, Flag, Section, Whole, settings_of
 from siphon.config.document import Plain
 from siphon.config.draft import Draft, Given, read_section
-from siphon.config.report import Place, Report, joined, shown
-from siphon.config.settings import ClientSettings, ListenerSettings, Settings, ThreadSettings
+from siphon.config.report import Place, Report, joined, quoted, shown
+from siphon.config.settings import (
+    ClientSettings,
+    ListenerSettings,
+    Settings,
+    ThreadSettings,
+    TlsSettings,
+)
+from siphon.errors import ConfigError
 
 _WORDS = {
     "1": True,
@@ -53,6 +61,8 @@ def load(script: Path, *, config: Path | None, environ: Mapping[str, str], overr
     servers = _servers(draft, _addresses(environ, overrides, report))
     threads = next(section for section in sections if section.of is ThreadSettings)
     _check_servers(servers, report)
+    for server in servers:
+        _check_tls(server, report)
     _check_threads(threads, report)
     _check_clients(draft, report)
     report.raise_if_any()
@@ -170,6 +180,23 @@ def _is_free_port(address: Address) -> bool:
     return isinstance(address, TcpAddress) and address.port == 0
 
 
+def _check_tls(server: Draft[ListenerSettings], report: Report) -> None:
+    """The certificate, its key and the clients' CA can be read, and belong together."""
+    given = server.given.get("tls")
+    if given is None or not given.sound:
+        return
+    tls: Draft[TlsSettings] = given.value
+    _find_files(tls, Path(server.place.source).parent, report)
+    if "cert_path" not in tls.given or not all(one.sound for one in tls.given.values()):
+        return
+    try:
+        server_context(tls.build())
+    except ConfigError as refusal:
+        for problem in refusal.problems:
+            at = tls.given.get(problem.key, given).place
+            report.add(at, joined(tls.path, problem.key) if problem.key else tls.path, problem.message)
+
+
 def _check_threads(threads: Draft[ThreadSettings], report: Report) -> None:
     low = threads.given.get("blocking_min")
     high = threads.given.get("blocking_max", Given(Place("default"), ThreadSettings().blocking_max))
@@ -195,13 +222,15 @@ def _find_files(section: Draft[Any], folder: Path, report: Report) -> None:
         if not isinstance(setting.check, FileText) or given is None or not isinstance(given.value, str):
             continue
         path = folder / given.value
+        sound = True
         try:
             path.open("rb").close()
         except OSError as error:
+            sound = False
             report.add(
-                given.place, joined(section.path, name), f"cannot read {shown(str(path))}: {error.strerror}"
+                given.place, joined(section.path, name), f"cannot read {quoted(str(path))}: {error.strerror}"
             )
-        section.given[name] = Given(given.place, str(path))
+        section.given[name] = Given(given.place, str(path), sound=sound)
 
 
 def _complete_threads(threads: Draft[ThreadSettings]) -> None:

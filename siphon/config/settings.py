@@ -20,6 +20,7 @@ from siphon.config.check import (
     UrlText,
     Whole,
     computed_setting,
+    required_setting,
     setting,
 )
 from siphon.config.cpus import usable_cpus
@@ -35,6 +36,7 @@ __all__ = [
     "Settings",
     "TcpAddress",
     "ThreadSettings",
+    "TlsSettings",
     "UnixAddress",
     "usable_cpus",
 ]
@@ -48,6 +50,21 @@ _THREADS = Whole(1, 10_000)
 
 
 @dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """The ``tls`` of one listener; its paths are complete once they have been read from ``http.yaml``."""
+
+    cert_path: str = required_setting(FileText(), "The certificate in PEM, then those that lead to its CA.")
+    key_path: str | None = setting(
+        None, FileText(), "The private key in PEM; it is in the file of cert_path unless it is given."
+    )
+    client_ca: str | None = setting(
+        None,
+        FileText(),
+        "CA certificates in PEM: only clients with a certificate that these vouch for are let in.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class ListenerSettings:
     """One entry of ``servers``: an address and the limits of its connections."""
 
@@ -58,12 +75,17 @@ class ListenerSettings:
         override="listen",
     )
     name: str | None = setting(None, Text(), "The name by which a route says that it is served here; unique.")
+    tls: TlsSettings | None = setting(
+        None, Section(TlsSettings), "The certificate of a listener that speaks TLS; without it, cleartext."
+    )
     max_body_bytes: int = setting(1_048_576, Whole(0), "The largest request body in bytes; past it 413.")
     request_timeout_ms: int = setting(
         30_000, _MILLISECONDS, "Time from the complete request to its answer, queueing included; past it 504."
     )
     trusted_proxies: tuple[Network, ...] = setting(
-        (), ListOf(NetworkText()), "Peers whose X-Forwarded-For is believed: addresses and networks."
+        (),
+        ListOf(NetworkText()),
+        "Peers whose word on the client counts: addresses and networks; see Behind a proxy.",
     )
     max_header_bytes: int = setting(
         16_384, Whole(256, 1_048_576), "The largest request head in bytes; past it 431."
@@ -96,7 +118,7 @@ class ListenerSettings:
         True, Flag(), "Whether an async handler is cancelled when its client goes away."
     )
     proxy_protocol: bool = setting(
-        False, Flag(), "Whether every connection begins with a PROXY protocol header."
+        False, Flag(), "Whether every connection begins with a PROXY protocol header, version 1 or 2."
     )
     reuse_port: bool = setting(False, Flag(), "Whether another process may listen on the same port.")
     server_header: bool = setting(True, Flag(), "Whether answers carry a Server header.")
@@ -109,6 +131,7 @@ class ThreadSettings:
     acceptors: int = setting(
         1, Whole(1, 64), "Threads that accept connections and read requests.", override="acceptors"
     )
+    secure: int = setting(1, Whole(1, 64), "Threads that do the same for listeners that speak TLS.")
     loops: int = computed_setting(
         usable_cpus,
         Whole(1, 1_024),
@@ -198,6 +221,11 @@ class Settings:
     )
     clients: Mapping[str, ClientSettings] = setting(
         MappingProxyType({}), MapOf(Section(ClientSettings)), "What http.Client(name) stands for."
+    )
+    max_buffered_bytes: int = setting(
+        268_435_456,
+        Whole(0, 1 << 50),
+        "Bytes of request bodies in memory at once, over all connections; past it 503.",
     )
     shutdown_timeout_ms: int = setting(
         30_000, _MILLISECONDS, "Time for requests in work to finish on a stop; then they are cancelled."

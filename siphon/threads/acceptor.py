@@ -7,7 +7,7 @@ import threading
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from siphon.errors import RequestRefused
+from siphon.errors import OtherProtocol, RequestRefused
 from siphon.messages import plain
 from siphon.threads.admission import Admission
 from siphon.threads.connection import OWNER_NEEDED, TOO_SLOW, Connection, peer_name
@@ -18,11 +18,9 @@ from siphon.wakeup import Wakeup
 from siphon.wire.encode import Encoder
 from siphon.wire.states import (
     BODY,
-    BODY_BEGUN,
     CLOSED,
     DISPATCHED,
     HEAD,
-    HEAD_BEGUN,
     IDLE,
     LINGERING,
     RUNNING,
@@ -38,10 +36,11 @@ if TYPE_CHECKING:
     from siphon.threads.listener import Listener
     from siphon.wire.head import RequestHead
 
-_RECV_BYTES: Final = 65_536
-# What is read ahead of a request that is being answered; past it the client waits.
-_AHEAD_MAX_BYTES: Final = 65_536
+# A refusal lets the next pipelined request go ahead, which may be refused too: a row of them must end.
+_HAND_OVERS_A_TURN: Final = 16
 _DRAIN_PATIENCE_S: Final = 1.0
+# What a client that speaks TLS understands: a fatal alert, "protocol version" (RFC 8446 section 6).
+_ALERT: Final = b"\x15\x03\x01\x00\x02\x02\x46"
 _BEING_ANSWERED: Final = frozenset({RUNNING, SENDING})
 _ARRIVING: Final = frozenset({HEAD, BODY})
 
@@ -54,10 +53,14 @@ class Acceptor(threading.Thread):
     after they have set a connection idle under its own lock.
     """
 
+    kind = "acceptor"
+    # A turn's share: they are accepted faster than anything else is done.
+    accepts_a_turn = 128
+
     def __init__(
         self, number: int, listeners: list[Listener], lanes: Lanes, drained: Callable[[Acceptor], None]
     ) -> None:
-        super().__init__(name=f"siphon-acceptor-{number}", daemon=True)
+        super().__init__(name=f"siphon-{self.kind}-{number}", daemon=True)
         self._lanes = lanes
         self._drained = drained
         self._lock = threading.Lock()
@@ -67,6 +70,7 @@ class Acceptor(threading.Thread):
         self.draining = False
         # This thread's own.
         self._poller = make_poller()
+        self._poll = self._poller.poll
         self._wakeup = Wakeup()
         self._encoder = Encoder()
         self.connections: dict[int, Connection] = {}
@@ -119,7 +123,7 @@ class Acceptor(threading.Thread):
 
     def _turn(self) -> None:
         next_due = min(self._wheel.next_due, self._admission.resume_at)
-        events = self._poller.poll(None if next_due == math.inf else max(0.0, next_due - self.now))
+        events = self._poll(None if next_due == math.inf else max(0.0, next_due - self.now))
         self.now = now = monotonic()
         connections = self.connections
         for fd, mask in events:
@@ -138,15 +142,18 @@ class Acceptor(threading.Thread):
                 self._look_at_deadline(connection)
         if now >= self._admission.resume_at:
             self._admission.resume()
-        # More than once where a refusal lets the next pipelined request go ahead.
-        while self._for_loops or self._for_workers:
+        for _ in range(_HAND_OVERS_A_TURN):
+            if not (self._for_loops or self._for_workers):
+                break
             self._hand_over()
+        else:
+            self._wakeup.set()
 
     # Reading -----------------------------------------------------------------------------------
 
     def _read(self, connection: Connection) -> None:
         try:
-            data = connection.recv(_RECV_BYTES)
+            data = connection.recv(connection.incoming.appetite_bytes)
         except BlockingIOError:
             return
         except OSError:
@@ -162,7 +169,7 @@ class Acceptor(threading.Thread):
             if busy:
                 connection.input_waits = True
         if busy:
-            if connection.incoming.keep(data) > _AHEAD_MAX_BYTES:
+            if not connection.incoming.keep(data):
                 connection.reading = False
                 self._watch(connection)
         elif state != LINGERING:
@@ -178,12 +185,9 @@ class Acceptor(threading.Thread):
         if head is not None:
             self._dispatch(connection, head)
         elif connection.incoming.in_body:
-            self._body_arrives(connection)
+            connection.body_arrives(self.now)
         elif connection.state == IDLE and connection.incoming.begun:
-            connection.state = after(IDLE, HEAD_BEGUN)
-            # Absolute: a head that drips in does not move it. The first one's time runs from the accept.
-            if connection.requests:
-                connection.deadline = self.now + connection.listener.header_timeout_s
+            connection.head_begins(self.now)
 
     def _dispatch(self, connection: Connection, head: RequestHead) -> None:
         try:
@@ -191,7 +195,7 @@ class Acceptor(threading.Thread):
         except RequestRefused as error:
             self._refuse(connection, error)
             return
-        body = connection.incoming.body
+        body = connection.incoming.take_body()
         exchange = Exchange(connection, self._lanes, head, body, chain, path_params, self.now)
         connection.requests += 1
         connection.exchange = exchange
@@ -200,18 +204,6 @@ class Acceptor(threading.Thread):
         # Nobody else knows the exchange yet, so none of this needs the lock.
         connection.input_waits = connection.incoming.kept_bytes > 0 or not connection.reading
         (self._for_loops if chain.first_is_async else self._for_workers).append(exchange)
-
-    def _body_arrives(self, connection: Connection) -> None:
-        if connection.state != BODY:
-            connection.state = after(connection.state, BODY_BEGUN)
-            connection.body_since = self.now
-        if connection.incoming.take_continue():
-            connection.send_continue()
-        listener = connection.listener
-        rate = listener.settings.min_body_bytes_per_s
-        # What has come buys time at the slowest rate that is allowed, on top of the grace.
-        earned_s = connection.incoming.body_bytes_received / rate if rate else float("inf")
-        connection.deadline = connection.body_since + listener.body_grace_s + min(earned_s, 1e6)
 
     def _hand_over(self) -> None:
         for_loops, self._for_loops = self._for_loops, []
@@ -225,7 +217,16 @@ class Acceptor(threading.Thread):
 
     def _refuse(self, connection: Connection, error: RequestRefused) -> None:
         """Answers what is no valid request, and reads nothing that follows as one."""
-        if connection.refuse(error, self._encoder, access_log=self._lanes.access_log) == OWNER_NEEDED:
+        if isinstance(error, OtherProtocol):
+            self._turn_away(connection, _ALERT, error.reason)
+        elif connection.refuse(error, self._encoder, access_log=self._lanes.access_log) == OWNER_NEEDED:
+            self._attend(connection)
+
+    def _turn_away(self, connection: Connection, data: bytes, why: str) -> None:
+        """Ends a connection that does not speak this listener's protocol; ``data`` says so in its own."""
+        connection.listener.log_once(why, connection.peer)
+        connection.incoming.discard()
+        if connection.answer(None, data, False) == OWNER_NEEDED:
             self._attend(connection)
 
     # Kicks: what a worker left to do -----------------------------------------------------------
@@ -276,15 +277,15 @@ class Acceptor(threading.Thread):
                 self._watch(connection)
 
     def _flush(self, connection: Connection) -> None:
-        if connection.flush() == OWNER_NEEDED:
-            return
+        more = connection.flush() == OWNER_NEEDED
         if not connection.broken:
             self._watch(connection)
-        self._attend(connection)
+        if not more:
+            self._attend(connection)
 
     def _watch(self, connection: Connection) -> None:
         """Watches what the connection's state calls for; after a FIN nothing is left to read."""
-        wanted = WRITABLE if connection.state == SENDING else 0
+        wanted = WRITABLE if connection.state == SENDING or connection.channel.blocked else 0
         if not connection.end_of_input:
             wanted |= READABLE if connection.reading else 0
         elif not wanted:
@@ -352,7 +353,8 @@ class Acceptor(threading.Thread):
     def admit(self, sock: socket.socket, address: object, listener: Listener) -> None:
         """Takes over a client's socket that has just been accepted."""
         sock.setblocking(False)
-        connection = Connection(sock, peer_name(sock, address), listener, self, self.now)
+        channel = listener.channel(sock)
+        connection = Connection(channel, peer_name(sock, address), listener, self, self.now)
         self.connections[connection.fd] = connection
         self._watch(connection)
         self._wheel.file(connection, self.now)

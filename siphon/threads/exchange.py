@@ -15,6 +15,7 @@ from siphon.threads.connection import LATE, OWNER_NEEDED
 from siphon.threads.held import Held, Inner, Visit
 
 if TYPE_CHECKING:
+    from siphon.client_certificate import ClientCertificate
     from siphon.config.settings import Network
     from siphon.dispatch import Chain
     from siphon.threads.connection import Connection
@@ -42,6 +43,7 @@ class Exchange(Call):
         "body",
         "connection",
         "context",
+        "counted_bytes",
         "disconnected",
         "ended",
         "head",
@@ -73,6 +75,8 @@ class Exchange(Call):
         self.lanes = lanes
         self.head = head
         self.body = body
+        # What the body counts for among all that is buffered, until the work ends.
+        self.counted_bytes = len(body)
         self.path_params = path_params
         self.started = now
         # The client has sent FIN or is gone.
@@ -94,6 +98,16 @@ class Exchange(Call):
         return self.connection.peer
 
     @property
+    def scheme(self) -> str:
+        """``http`` or ``https``, as the connection itself is."""
+        return self.connection.listener.scheme
+
+    @property
+    def client_certificate(self) -> ClientCertificate | None:
+        """What the client has shown of itself, under mutual TLS."""
+        return self.connection.channel.client_certificate
+
+    @property
     def trusted_proxies(self) -> tuple[Network, ...]:
         """Whose word on the client's address counts."""
         return self.connection.listener.settings.trusted_proxies
@@ -104,6 +118,7 @@ class Exchange(Call):
         """Begins, or goes on, as an eager task: one that never suspends is done when this returns."""
         if self.ended:
             worker.finished += 1
+            self.release_body()
             if self.paused is not None:
                 self.paused[0].discard()
             return
@@ -138,6 +153,7 @@ class Exchange(Call):
                 self.task = None
                 worker.suspended.discard(self)
             worker.finished += 1
+            self.release_body()
 
     def _accept_lone(self, result: object) -> Response:
         response = self.chain.members[0].accept(result)
@@ -174,8 +190,13 @@ class Exchange(Call):
 
     def on_worker(self, worker: SyncThread) -> None:
         """Runs the chain's sync members, and answers or hands over to a loop."""
+        if not self._go_on_elsewhere(worker):
+            self.release_body()
+
+    def _go_on_elsewhere(self, worker: SyncThread) -> bool:
+        """Runs the sync members; whether a loop has been given the rest. Else the work is done."""
         if self.ended:
-            return
+            return False
         request = Request(self)
         context = self.context
         if context is None:
@@ -184,13 +205,15 @@ class Exchange(Call):
             outcome = context.run(self.proceed_sync, 0, request)
         except BaseException as error:  # noqa: BLE001 - as on a loop
             self._fail(error, request, worker.encoder)
-            return
+            return False
         if isinstance(outcome, Response):
             self.answer(outcome, worker.encoder)
-        else:
-            self.paused = (outcome, request)
-            if not self.lanes.move_to_loop(self, worker.finished):
-                outcome.discard()
+            return False
+        self.paused = (outcome, request)
+        if self.lanes.move_to_loop(self, worker.finished):
+            return True
+        outcome.discard()
+        return False
 
     def hold(self, paused: Paused, request: Request) -> Response:
         """Runs the inner part on a loop and waits, serving this exchange's own sync members meanwhile."""
@@ -309,6 +332,12 @@ class Exchange(Call):
         """Whether it ends when its client goes away: what the route says, else the listener."""
         own = self.chain.cancel_on_disconnect
         return self.connection.listener.settings.cancel_on_disconnect if own is None else own
+
+    def release_body(self) -> None:
+        """The work is over or will never begin: its body counts no more. Whoever works on it, once."""
+        if self.counted_bytes:
+            self.connection.listener.buffered.give(self.counted_bytes)
+            self.counted_bytes = 0
 
     def _end(self) -> None:
         """Keeps what has not begun from beginning: the exchange is about to be answered. Any thread."""

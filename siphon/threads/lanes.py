@@ -51,6 +51,8 @@ class Lanes:
             self._submit_to_loops(for_loops)
         if for_workers:
             refused += self.blocking.submit(for_workers)
+        for exchange in refused:
+            exchange.release_body()
         return refused
 
     def _submit_to_loops(self, exchanges: list[Exchange]) -> None:

@@ -10,17 +10,19 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from siphon.dispatch import compile_chain
-from siphon.errors import InternalError, ScriptError, StartError
+from siphon.errors import ConfigError, InternalError, ScriptError, StartError
 from siphon.journal import journal, say
 from siphon.routing import Router, routes_on
 from siphon.script.interpreter import GilGuard
 from siphon.script.loader import user_traceback
 from siphon.script.place import name_of
 from siphon.threads.acceptor import Acceptor
+from siphon.threads.buffered import BufferedBytes
 from siphon.threads.hooks import HookRun
 from siphon.threads.lanes import Lanes
 from siphon.threads.listener import Listener
 from siphon.threads.mailbox import Mailbox
+from siphon.threads.secure import SecureAcceptor
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -86,10 +88,11 @@ class Server:
                 chains[endpoint] = compile_chain(registry.middlewares, endpoint)
             return chains[endpoint]
 
+        buffered = BufferedBytes(self._settings.max_buffered_bytes)
         names = [server.name for server in self._settings.servers if server.name is not None]
         for server in self._settings.servers:
             router = Router(routes_on(server.name, registry.routes, names), build)
-            self.listeners.append(Listener(server, router))
+            self.listeners.append(Listener(server, router, buffered))
 
     def serve(self, banner: str) -> int:
         """Serves until SIGTERM or SIGINT; returns the process's exit code. Raises ScriptError, StartError.
@@ -117,11 +120,10 @@ class Server:
             with GilGuard(allow_gil=self._allow_gil):
                 self._run_hooks(self._registry.on_startup)
                 self._run_loop_hooks(self._registry.on_loop_startup)
-            for listener in self.listeners:
-                listener.listen()
-                listener.share(self._settings.threads.acceptors)
-            for number in range(self._settings.threads.acceptors):
-                self._acceptors.append(Acceptor(number, self.listeners, self._lanes, self._events.put))
+            plain = [listener for listener in self.listeners if listener.tls is None]
+            secure = [listener for listener in self.listeners if listener.tls is not None]
+            self._listen(Acceptor, plain, self._settings.threads.acceptors)
+            self._listen(SecureAcceptor, secure, self._settings.threads.secure)
             for acceptor in self._acceptors:
                 acceptor.start()
         except (ScriptError, StartError):
@@ -129,12 +131,25 @@ class Server:
             raise
         self._started = True
 
+    def _listen(self, kind: type[Acceptor], listeners: list[Listener], threads: int) -> None:
+        """Lets clients connect to ``listeners``, and makes the acceptors that share them."""
+        if not listeners:
+            return
+        for listener in listeners:
+            listener.listen()
+            listener.share(threads)
+        for number in range(threads):
+            self._acceptors.append(kind(number, listeners, self._lanes, self._events.put))
+
     def _announce(self, banner: str) -> str:
         threads = self._settings.threads
         lines = [banner]
         lines += [f"  listening on {listener.url}" for listener in self.listeners]
+        secure = sum(isinstance(acceptor, SecureAcceptor) for acceptor in self._acceptors)
+        acceptors = len(self._acceptors) - secure
         lines.append(
-            f"  threads: {threads.acceptors} acceptor{'s' if threads.acceptors > 1 else ''},"
+            f"  threads: {acceptors} acceptor{'' if acceptors == 1 else 's'},"
+            f"{f' {secure} secure,' if secure else ''}"
             f" {threads.loops} loop{'s' if threads.loops > 1 else ''},"
             f" {threads.blocking_min} to {threads.blocking_max} blocking"
         )
@@ -164,7 +179,9 @@ class Server:
             event = self._events.get()
             if event is run:
                 break
-            if isinstance(event, int):
+            if event == signal.SIGHUP:
+                self._reload_certificates()
+            elif isinstance(event, int):
                 raise Stopped
         if run.error is not None:
             hook = f"the hook {name_of(run.hook.function)} at {run.hook.place} failed"
@@ -177,6 +194,9 @@ class Server:
         self._events.heed_signals()
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
+        # Where there is nothing to reload it stays what it is: the terminal's end, and the server's.
+        if any(listener.tls is not None for listener in self.listeners):
+            signal.signal(signal.SIGHUP, self._on_hangup)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._signals += 1
@@ -185,13 +205,30 @@ class Server:
             os._exit(1)
         self._events.put(number)
 
+    def _on_hangup(self, number: int, frame: FrameType | None) -> None:
+        self._events.put(number)
+
     def _wait_for_signal(self) -> None:
         while True:
             event = self._events.get()
-            if isinstance(event, int):
+            if event == signal.SIGHUP:
+                self._reload_certificates()
+            elif isinstance(event, int):
                 return
-            if isinstance(event, Acceptor):
+            elif isinstance(event, Acceptor):
                 raise InternalError(f"{event.name} has ended unexpectedly; its traceback is above")
+
+    def _reload_certificates(self) -> None:
+        """Reads the certificates again, for new connections. Where that fails the old one stays in use."""
+        for listener in self.listeners:
+            if listener.tls is None:
+                continue
+            try:
+                listener.reload_certificates()
+            except ConfigError as error:
+                journal.log("error", f"{error}; {listener.url} keeps the certificate that it has")
+            else:
+                journal.log("info", f"{listener.url}: the certificate has been read again")
 
     # Stop --------------------------------------------------------------------------------------
 
