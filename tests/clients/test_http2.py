@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import gzip
-import struct
-import termios
 import threading
 from contextlib import suppress
+from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -257,9 +255,12 @@ def test_an_answer_that_comes_before_the_body_is_sent_stops_it(clients: Clients)
     assert ends[0].error_code == 0
 
 
-def unread_bytes(sock: socket.socket) -> int:
-    """How much has arrived that nobody has read."""
-    return int(struct.unpack("i", fcntl.ioctl(sock, termios.FIONREAD, bytes(4)))[0])
+def bytes_on_the_way(sock: socket.socket) -> tuple[int, ...]:
+    """What the client has sent that is not acknowledged, and what has come that nobody has read."""
+    ports = f"{sock.getpeername()[1]:04X}", f"{sock.getsockname()[1]:04X}"
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    of_both = {(row[1][-4:], row[2][-4:]): row[4].split(":") for row in rows}
+    return int(of_both[ports][0], 16), int(of_both[ports[::-1]][1], 16)
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["h2c", "TLS"])
@@ -277,10 +278,10 @@ def test_an_upstream_that_does_not_read_delays_nobody_else(
         other = peer.head()
         assert other is not None
         # The upload fills every buffer on the way, and then this answer comes.
-        before = -1
-        while (now := unread_bytes(peer.sock)) != before:
+        before: tuple[int, ...] = ()
+        while (now := bytes_on_the_way(peer.sock)) != before or not now[0]:
             before = now
-            may_read.wait(0.05)
+            may_read.wait(0.1)
         peer.answer(other.stream)
         assert may_read.wait(20)
         while (ended := peer.event_of(StreamEnded)) is not None and ended.stream_id != upload.stream:
@@ -296,7 +297,7 @@ def test_an_upstream_that_does_not_read_delays_nobody_else(
         assert (await upload).body == b"ok"
 
     identity = certificates.server if tls else None
-    with H2Upstream(behave, reads=False, identity=identity) as upstream:
+    with H2Upstream(behave, reads=False, buffer_bytes=500_000, identity=identity) as upstream:
         asyncio.run(main(upstream.url))
         assert upstream.connections == 1
 
@@ -384,7 +385,7 @@ def test_calls_beyond_the_upstream_s_limit_wait_for_a_stream(clients: Clients) -
 
 
 def test_a_call_that_gets_no_stream_in_time_ends_in_a_pool_timeout(make_clients: MakeClients) -> None:
-    make_clients(any=ClientSettings(http2_prior_knowledge=True, timeout_ms=300))
+    make_clients(any=ClientSettings(http2_prior_knowledge=True, timeout_ms=1_000))
     proceed = threading.Event()
 
     def behave(peer: H2Peer) -> None:
