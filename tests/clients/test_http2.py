@@ -17,6 +17,7 @@ from h2.settings import SettingCodes
 from h2.stream import StreamState
 
 from siphon import http
+from siphon.client.http2 import Http2Connection
 from siphon.config.settings import ClientSettings
 from tests.clients.h2_upstream import H2Upstream, serve_well
 from tests.clients.test_pools import client_threads
@@ -500,17 +501,40 @@ def test_an_idle_connection_says_good_bye_after_a_while(
 
 
 def test_a_thread_that_only_keeps_a_connection_is_given_to_who_needs_it(make_clients: MakeClients) -> None:
-    make_clients(threads_max=1, any=ClientSettings(http2_prior_knowledge=True))
+    make_clients(threads_max=1, any=ClientSettings(http2_prior_knowledge=True, timeout_ms=10_000))
     with H2Upstream() as first, H2Upstream() as second:
 
         async def main() -> None:
             client = http.Client("any")
-            for upstream in (first, second, first):
-                assert (await client.get(f"{upstream.url}/")).status == 200
+            # At once, when the connection has just become idle, and while it is busy.
+            for _ in range(20):
+                for upstream in (first, second):
+                    assert (await client.get(f"{upstream.url}/")).status == 200
+                await asyncio.gather(*[client.get(f"{upstream.url}/") for upstream in (first, second)])
             assert client_threads() == 1
 
         asyncio.run(main())
-        assert (first.connections, second.connections) == (2, 1)
+        assert first.connections > 10
+        assert second.connections > 10
+
+
+def test_a_connection_that_has_used_up_its_streams_is_replaced(make_clients: MakeClients) -> None:
+    clients = make_clients(any=ClientSettings(http2_prior_knowledge=True))
+    with H2Upstream() as upstream:
+
+        async def main() -> None:
+            client = http.Client("any")
+            await client.get(f"{upstream.url}/")
+            (pool,) = clients.named("any")._by_origin.values()
+            connection = pool.slots.multiplexed
+            assert isinstance(connection, Http2Connection)
+            # It is idle: its thread looks at this when the next call comes.
+            connection._streams._state.highest_outbound_stream_id = 2**31 - 5
+            for number in range(5):
+                assert (await client.post(f"{upstream.url}/{number}")).body == f"/{number}".encode()
+
+        asyncio.run(main())
+        assert upstream.connections == 2
 
 
 def test_a_closed_client_lets_its_calls_finish_and_then_its_connection_ends(clients: Clients) -> None:
