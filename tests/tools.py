@@ -21,7 +21,7 @@ def needed(name: str, remedy: str) -> str:
 def of_docs(name: str) -> str:
     """The path of a program in the virtual environment that ``make docs`` makes."""
     path = shutil.which(name, path=str(_DOCS_VENV))
-    return path if path is not None else _missing(f"{_DOCS_VENV.name}/bin/{name}", "run make docs")
+    return path if path is not None else _missing(f".venv-docs/bin/{name}", "run make docs")
 
 
 def _missing(name: str, remedy: str) -> str:

@@ -39,6 +39,7 @@ class Http2Connection:
     """
 
     def __init__(self, sock: socket.socket) -> None:
+        """Takes a connected socket over. Raises OSError where there is no descriptor for the wake-up."""
         self._sock = sock
         self._streams = Streams()
         self._lock = threading.Lock()
@@ -176,12 +177,11 @@ class Http2Connection:
             self._threads.retire(self._slots, self)
 
     def _timeout_ms(self, idle_since: float | None) -> float | None:
-        streams = self._streams
-        if idle_since is not None:
-            return max(0.0, idle_since + _IDLE_S - monotonic()) * 1000
-        if streams.asked_at is not None and not self._is_retired:
-            return max(0.0, streams.asked_at + SILENCE_S - monotonic()) * 1000
-        return None
+        ends = [] if idle_since is None else [idle_since + _IDLE_S]
+        asked_at = self._streams.asked_at
+        if asked_at is not None and not self._is_retired:
+            ends.append(asked_at + SILENCE_S)
+        return max(0.0, min(ends) - monotonic()) * 1000 if ends else None
 
     def _flush(self) -> bool:
         """Sends what can be sent now. True where the socket takes no more. Raises OSError."""

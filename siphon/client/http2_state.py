@@ -30,7 +30,7 @@ class State(H2Connection):
     are looked at by siphon: where a response is malformed h2 ends the connection, and all calls on it.
     """
 
-    # h2 remembers how each stream ended, for frames that come late: 65,536 of them would be 12 MB.
+    # h2 remembers how each stream ended, for frames that come late: 65,536 of them would be 9 MB.
     MAX_CLOSED_STREAMS = 1024
 
     def __init__(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+import socket
 import ssl
 import threading
 from collections import deque
@@ -209,6 +210,7 @@ class H2Upstream(Upstream):
 
     Over TLS if it is given a server's identity; then HTTP/2 is what ALPN offers. ``peers``: one for
     each connection, to be looked at once its thread has ended; ``ended`` is released for each then.
+    ``buffer_bytes``: how much the system receives that nobody has read; else it may be dozens of MB.
     """
 
     def __init__(
@@ -217,6 +219,7 @@ class H2Upstream(Upstream):
         settings: Mapping[SettingCodes | int, int] | None = None,
         *,
         reads: bool = True,
+        buffer_bytes: int | None = None,
         identity: Identity | None = None,
     ) -> None:
         self.peers: list[H2Peer] = []
@@ -233,3 +236,5 @@ class H2Upstream(Upstream):
             self.ended.release()
 
         super().__init__(serve, tls=tls)
+        if buffer_bytes is not None:
+            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)

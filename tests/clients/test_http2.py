@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import gzip
-import struct
-import termios
 import threading
 from contextlib import suppress
+from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +17,7 @@ from h2.settings import SettingCodes
 from h2.stream import StreamState
 
 from siphon import http
+from siphon.client.http2 import Http2Connection
 from siphon.config.settings import ClientSettings
 from tests.clients.h2_upstream import H2Upstream, serve_well
 from tests.clients.test_pools import client_threads
@@ -52,9 +51,10 @@ def ask(
 
 
 @pytest.fixture
-def https(make_clients: MakeClients, certificates: Certificates) -> http.Client:
-    """A client that trusts the tests' authority and negotiates HTTP/2."""
-    make_clients(any=ClientSettings(verify=str(certificates.authority.certificate)))
+def any_client(make_clients: MakeClients, certificates: Certificates) -> http.Client:
+    """A client that trusts the tests' authority, negotiates HTTP/2, and speaks it to http URLs as well."""
+    authority = str(certificates.authority.certificate)
+    make_clients(any=ClientSettings(verify=authority, http2_prior_knowledge=True))
     return http.Client("any")
 
 
@@ -256,12 +256,18 @@ def test_an_answer_that_comes_before_the_body_is_sent_stops_it(clients: Clients)
     assert ends[0].error_code == 0
 
 
-def unread_bytes(sock: socket.socket) -> int:
-    """How much has arrived that nobody has read."""
-    return int(struct.unpack("i", fcntl.ioctl(sock, termios.FIONREAD, bytes(4)))[0])
+def bytes_on_the_way(sock: socket.socket) -> tuple[int, ...]:
+    """What the client has sent that is not acknowledged, and what has come that nobody has read."""
+    ports = f"{sock.getpeername()[1]:04X}", f"{sock.getsockname()[1]:04X}"
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    of_both = {(row[1][-4:], row[2][-4:]): row[4].split(":") for row in rows}
+    return int(of_both[ports][0], 16), int(of_both[ports[::-1]][1], 16)
 
 
-def test_an_upstream_that_does_not_read_delays_nobody_else(clients: Clients) -> None:
+@pytest.mark.parametrize("tls", [False, True], ids=["h2c", "TLS"])
+def test_an_upstream_that_does_not_read_delays_nobody_else(
+    any_client: http.Client, certificates: Certificates, tls: bool
+) -> None:
     may_read = threading.Event()
 
     def behave(peer: H2Peer) -> None:
@@ -273,10 +279,10 @@ def test_an_upstream_that_does_not_read_delays_nobody_else(clients: Clients) -> 
         other = peer.head()
         assert other is not None
         # The upload fills every buffer on the way, and then this answer comes.
-        before = -1
-        while (now := unread_bytes(peer.sock)) != before:
+        before: tuple[int, ...] = ()
+        while (now := bytes_on_the_way(peer.sock)) != before or not now[0]:
             before = now
-            may_read.wait(0.05)
+            may_read.wait(0.1)
         peer.answer(other.stream)
         assert may_read.wait(20)
         while (ended := peer.event_of(StreamEnded)) is not None and ended.stream_id != upload.stream:
@@ -284,17 +290,16 @@ def test_an_upstream_that_does_not_read_delays_nobody_else(clients: Clients) -> 
         peer.answer(upload.stream)
         peer.wait_for_end()
 
-    with H2Upstream(behave, reads=False) as upstream:
+    async def main(url: str) -> None:
+        upload = asyncio.create_task(any_client.post(f"{url}/upload", body=TEN_MB * 3))
+        await asyncio.sleep(0)
+        assert (await any_client.get(f"{url}/other")).body == b"ok"
+        may_read.set()
+        assert (await upload).body == b"ok"
 
-        async def main() -> None:
-            async with h2c(upstream.url) as client:
-                upload = asyncio.create_task(client.post("/upload", body=TEN_MB * 3))
-                await asyncio.sleep(0)
-                assert (await client.get("/other")).body == b"ok"
-                may_read.set()
-                assert (await upload).body == b"ok"
-
-        asyncio.run(main())
+    identity = certificates.server if tls else None
+    with H2Upstream(behave, reads=False, buffer_bytes=500_000, identity=identity) as upstream:
+        asyncio.run(main(upstream.url))
         assert upstream.connections == 1
 
 
@@ -323,18 +328,13 @@ async def call_100_times(client: http.Client, url: str) -> None:
     assert client_threads() == 1
 
 
-def test_100_calls_at_once_are_one_connection_and_one_thread(make_clients: MakeClients) -> None:
-    make_clients(any=ClientSettings(http2_prior_knowledge=True))
-    with H2Upstream(answer_once_100_have_come) as upstream:
-        asyncio.run(call_100_times(http.Client("any"), upstream.url))
-        assert upstream.connections == 1
-
-
-def test_100_calls_at_once_over_tls_are_one_connection_and_one_thread(
-    https: http.Client, certificates: Certificates
+@pytest.mark.parametrize("tls", [False, True], ids=["h2c", "TLS"])
+def test_100_calls_at_once_are_one_connection_and_one_thread(
+    any_client: http.Client, certificates: Certificates, tls: bool
 ) -> None:
-    with H2Upstream(answer_once_100_have_come, identity=certificates.server) as upstream:
-        asyncio.run(call_100_times(https, upstream.url))
+    identity = certificates.server if tls else None
+    with H2Upstream(answer_once_100_have_come, identity=identity) as upstream:
+        asyncio.run(call_100_times(any_client, upstream.url))
         assert upstream.connections == 1
 
 
@@ -386,7 +386,7 @@ def test_calls_beyond_the_upstream_s_limit_wait_for_a_stream(clients: Clients) -
 
 
 def test_a_call_that_gets_no_stream_in_time_ends_in_a_pool_timeout(make_clients: MakeClients) -> None:
-    make_clients(any=ClientSettings(http2_prior_knowledge=True, timeout_ms=300))
+    make_clients(any=ClientSettings(http2_prior_knowledge=True, timeout_ms=1_000))
     proceed = threading.Event()
 
     def behave(peer: H2Peer) -> None:
@@ -501,17 +501,40 @@ def test_an_idle_connection_says_good_bye_after_a_while(
 
 
 def test_a_thread_that_only_keeps_a_connection_is_given_to_who_needs_it(make_clients: MakeClients) -> None:
-    make_clients(threads_max=1, any=ClientSettings(http2_prior_knowledge=True))
+    make_clients(threads_max=1, any=ClientSettings(http2_prior_knowledge=True, timeout_ms=10_000))
     with H2Upstream() as first, H2Upstream() as second:
 
         async def main() -> None:
             client = http.Client("any")
-            for upstream in (first, second, first):
-                assert (await client.get(f"{upstream.url}/")).status == 200
+            # At once, when the connection has just become idle, and while it is busy.
+            for _ in range(20):
+                for upstream in (first, second):
+                    assert (await client.get(f"{upstream.url}/")).status == 200
+                await asyncio.gather(*[client.get(f"{upstream.url}/") for upstream in (first, second)])
             assert client_threads() == 1
 
         asyncio.run(main())
-        assert (first.connections, second.connections) == (2, 1)
+        assert first.connections > 10
+        assert second.connections > 10
+
+
+def test_a_connection_that_has_used_up_its_streams_is_replaced(make_clients: MakeClients) -> None:
+    clients = make_clients(any=ClientSettings(http2_prior_knowledge=True))
+    with H2Upstream() as upstream:
+
+        async def main() -> None:
+            client = http.Client("any")
+            await client.get(f"{upstream.url}/")
+            (pool,) = clients.named("any")._by_origin.values()
+            connection = pool.slots.multiplexed
+            assert isinstance(connection, Http2Connection)
+            # It is idle: its thread looks at this when the next call comes.
+            connection._streams._state.highest_outbound_stream_id = 2**31 - 5
+            for number in range(5):
+                assert (await client.post(f"{upstream.url}/{number}")).body == f"/{number}".encode()
+
+        asyncio.run(main())
+        assert upstream.connections == 2
 
 
 def test_a_closed_client_lets_its_calls_finish_and_then_its_connection_ends(clients: Clients) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
+from collections import Counter
 from contextlib import suppress
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,14 +18,16 @@ from siphon.client.outbound import serving
 from siphon.config.settings import ClientSettings
 from tests.clients.upstream import Upstream
 from tests.stress.leaks import open_descriptors, wait_until
+from tests.stress.load import Load, Peer, Received, get
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.clients.upstream import Peer
+    from tests.clients.upstream import Peer as Served
+    from tests.service import Service
 
 
-def echo(peer: Peer, upstream: Upstream) -> None:
+def echo(peer: Served, upstream: Upstream) -> None:
     """Answers with the request's own target, in two pieces, after as long as its query says.
 
     Takes requests apart by hand: a real parser would be what is measured.
@@ -167,7 +171,7 @@ def test_calls_that_end_while_they_wait_leave_the_line(api: Clients, upstream: U
 
 @pytest.mark.stress
 def test_a_call_that_ends_as_it_begins_holds_no_thread(full: bool) -> None:
-    def mute(peer: Peer, upstream: Upstream) -> None:
+    def mute(peer: Served, upstream: Upstream) -> None:
         peer.wait_for_end()
 
     with Upstream(mute) as silent, Upstream(echo) as well:
@@ -188,3 +192,63 @@ def test_a_call_that_ends_as_it_begins_holds_no_thread(full: bool) -> None:
         with serving(clients):
             asyncio.run(main())
         assert clients.close(10)
+
+
+RELAY = """
+    from siphon import http
+
+    @http.route("/{token}")
+    async def relay(req):
+        answer = await http.Client("api").get(f"{req.raw_path}?{req.query[0][0]}")
+        return http.Response(body=answer.body)
+"""
+
+
+class Impatient(Peer):
+    """Asks for its own token, and leaves without a word at a random moment if it has not been answered."""
+
+    def __init__(self, load: Load, token: str, wait_us: int, patience_s: float, ends: Counter[str]) -> None:
+        self._target = f"/{token}?{wait_us}"
+        self._patience_s = patience_s
+        self._ends = ends
+        super().__init__(load)
+
+    def begin(self) -> None:
+        self.send(get(self._target))
+        self.load.at(monotonic() + self._patience_s, self._leave)
+
+    def _leave(self) -> None:
+        if not self.ended:
+            self._ends["left"] += 1
+            self.reset()
+
+    def on_answer(self, answer: Received) -> None:
+        assert answer == Received(200, self._target.encode() * 50)
+        self._ends["answered"] += 1
+        self.close()
+
+
+@pytest.mark.stress
+def test_handlers_whose_clients_leave_at_random_moments_take_their_calls_with_them(
+    upstream: Upstream, storm: Callable[..., Service], full: bool, note: Callable[..., None]
+) -> None:
+    settings = ClientSettings(base_url=upstream.url, pool_size=6, timeout_ms=20_000)
+    service = storm(RELAY, clients={"api": settings}, client_max=4)
+    chance = random.Random(17)
+    ends: Counter[str] = Counter()
+    rounds = 50 if full else 3
+    for number in range(rounds):
+        load = Load(service.server.listeners[0].socket.getsockname())
+        for index in range(200):
+            wait_us = chance.choice([0, 200, 1_000])
+            Impatient(load, f"{number}-{index}", wait_us, chance.expovariate(1 / 0.1), ends)
+        load.run()
+    note(rounds=rounds, **ends, connections=upstream.connections)
+    assert ends.total() == rounds * 200
+    assert min(ends["left"], ends["answered"]) > rounds
+    clients = service.server._clients
+    (pool,) = clients.named("api")._by_origin.values()
+    assert wait_until(lambda: not pool.slots.busy and not pool.slots.in_line)
+    assert len(clients.threads._workers) <= 4
+    # Those of this process are counted at the end of the test.
+    clients.named("api").close()
