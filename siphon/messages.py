@@ -73,7 +73,13 @@ class Headers(MutableMapping[str, str]):
             # As a mapping it would give repeated values joined.
             self.pairs += fields.pairs
             return
-        for name, value in fields.items() if isinstance(fields, Mapping) else fields:
+        # A list is told first: an abstract class is asked under locks that all threads share.
+        pairs: Iterable[tuple[str, FieldValue]]
+        if isinstance(fields, list):
+            pairs = fields
+        else:
+            pairs = fields.items() if isinstance(fields, dict | Mapping) else fields
+        for name, value in pairs:
             if type(value) is str and type(name) is str:
                 self.pairs.append((name, value))
             else:

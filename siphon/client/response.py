@@ -20,7 +20,8 @@ class ClientResponse(Response):
     __slots__ = ("method", "url")
 
     def __init__(self, status: int, headers: FieldsArgument, body: bytes, *, method: str, url: str) -> None:
-        super().__init__(status, headers, body)
+        # Not super(), which looks its name up under a lock that all threads share.
+        Response.__init__(self, status, headers, body)
         self.method = method
         self.url = url
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict, deque
-from queue import SimpleQueue
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 from siphon.errors import ConnectError
 from siphon.journal import journal
+from siphon.wakeup import Gate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -193,7 +193,7 @@ class ClientThreads:
                     self._give_turn(slots)
                     return task
             if self._stopping:
-                worker.gate.put(None)
+                worker.hand(None)
             else:
                 self._parked.append(worker)
             return None
@@ -209,6 +209,7 @@ class ClientThreads:
                 slots.in_line[call] = None
                 slots.in_line.move_to_end(call, last=False)
             assigned = self._assign(slots)
+        worker.gate.close()
         journal.log("error", f"a client thread could not be started ({error}); going on with {left}")
         if not left:
             call.fail(_refused(call, f"no thread could be started: {error}"))
@@ -227,7 +228,7 @@ class ClientThreads:
         for connection in multiplexed:
             connection.finish()
         for worker in parked:
-            worker.gate.put(None)
+            worker.hand(None)
 
     def join(self, timeout_s: float) -> bool:
         """Waits for the threads to end, after ``stop``; False where one is still at a call."""
@@ -267,7 +268,7 @@ class ClientThreads:
 
     def _wake(self, assigned: list[tuple[ClientWorker, _Task]]) -> None:
         for worker, task in assigned:
-            worker.gate.put(task)
+            worker.hand(task)
             if not worker.begun:
                 worker.begun = True
                 try:
@@ -281,18 +282,29 @@ def _refused(call: Call, why: str) -> ConnectError:
 
 
 class ClientWorker(threading.Thread):
-    """A thread that makes outbound calls. Who takes it from ``ClientThreads`` puts a task into its gate."""
+    """A thread that makes outbound calls. Who takes it from ``ClientThreads`` hands it a task."""
 
     def __init__(self, threads: ClientThreads, number: int) -> None:
         super().__init__(name=f"siphon-client-{number}", daemon=True)
         self._threads = threads
-        # Not a Lock: on 3.13 a taken one is tried 40 times, with a sched_yield each, before it parks.
-        self.gate: SimpleQueue[_Task | None] = SimpleQueue()
+        self.gate = Gate()
+        self._handed: _Task | None = None
         self.begun = False
 
     def run(self) -> None:
-        task = self.gate.get()
+        task = self._next()
         while task is not None:
             slots, call = task
             holds_slot = slots.pool.serve(call)
-            task = self._threads.next_task(self, slots if holds_slot else None) or self.gate.get()
+            task = self._threads.next_task(self, slots if holds_slot else None) or self._next()
+        self.gate.close()
+
+    def hand(self, task: _Task | None) -> None:
+        """Ends its wait; None ends the thread. Any thread, once for each time that it was parked."""
+        self._handed = task
+        self.gate.open()
+
+    def _next(self) -> _Task | None:
+        self.gate.wait()
+        task, self._handed = self._handed, None
+        return task
