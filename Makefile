@@ -1,10 +1,11 @@
 # Verbs for people and CI. `check` never writes; `run` and `test` do all the set-up themselves.
-.PHONY: run test check docs stress bench format python-pgo clean help
+.PHONY: run test check docs stress fuzz bench format python-pgo clean help
 
 VENV := .venv
 BIN := $(VENV)/bin
 DOCS_VENV := .venv-docs
 TESTS ?= tests
+MINUTES ?= 10
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -26,8 +27,13 @@ docs: $(DOCS_VENV)/ready ## the documentation as a site, in site/; links are che
 	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --strict
 
 stress: $(VENV)/ready ## the stress tests at full size, then the mutants that they must catch
+	@scripts/apt.sh stress
 	SIPHON_STRESS=full $(BIN)/python -m pytest -n 0 -m stress tests/stress
 	$(BIN)/python -m tests.stress.mutants
+
+fuzz: $(VENV)/ready   ## made-up requests, headers and responses for MINUTES, by default 10
+	SIPHON_FUZZ_EXAMPLES=$$(($(MINUTES) * 20000)) $(BIN)/python -m pytest -n 2 --timeout 0 tests/wire/test_differential.py
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
 
 bench: $(VENV)/ready  ## figures against other servers, on an optimised interpreter
 	@scripts/bench.sh $(SCENARIO)

@@ -10,13 +10,20 @@ from typing import Self
 _REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 _HALF_A_HEAD = b"GET / HTTP/1.1\r\nHost: loc"
 
+_OTHER_DESCRIPTORS = 256
+
 
 @dataclass(frozen=True, slots=True)
 class CrowdSize:
     """``idle`` connections have had one answer and wait; ``unfinished`` ones have sent half a head."""
 
     idle: int
-    unfinished: int
+    unfinished: int = 0
+
+    @property
+    def total(self) -> int:
+        """How many connections there are."""
+        return self.idle + self.unfinished
 
 
 class Crowd:
@@ -28,21 +35,39 @@ class Crowd:
         self._sockets: list[socket.socket] = []
 
     def __enter__(self) -> Self:
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if limit < self._size.total + _OTHER_DESCRIPTORS:
+            raise SystemExit(
+                f"{self._size.total} connections need as many descriptors, and there are {limit}"
+            )
+        try:
+            self._gather()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _gather(self) -> None:
         for _ in range(self._size.idle):
             sock = self._connect()
             sock.sendall(_REQUEST)
             received = b""
             while not received.endswith(b"ok"):
-                data = sock.recv(4_096)
+                try:
+                    data = sock.recv(4_096)
+                except TimeoutError:
+                    raise SystemExit(f"connection {len(self._sockets):,} is not answered") from None
                 if not data:
                     raise SystemExit(f"a connection that was to stay idle was closed after {received!r}")
                 received += data
         for _ in range(self._size.unfinished):
             self._connect().sendall(_HALF_A_HEAD)
-        return self
 
     def _connect(self) -> socket.socket:
-        sock = socket.create_connection(self._address, 10)
+        try:
+            sock = socket.create_connection(self._address, 10)
+        except OSError as error:
+            raise SystemExit(f"connection {len(self._sockets) + 1:,} is not accepted: {error}") from None
         self._sockets.append(sock)
         return sock
 

@@ -6,16 +6,18 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+# Debian configures its optimised build without the option; its files tell all the same.
 _PROBE = """
-import importlib, importlib.metadata, json, platform, sys, sysconfig
+import importlib, importlib.metadata, json, os, platform, sys, sysconfig
 for name in sys.argv[1].split(","):
     importlib.import_module(name)
 arguments = sysconfig.get_config_var("CONFIG_ARGS") or ""
+by_debian = sys.base_prefix == "/usr" and os.path.exists("/etc/debian_version")
 print(json.dumps({
     "version": f"{platform.python_implementation()} {platform.python_version()}",
     "free_threaded": sysconfig.get_config_var("Py_GIL_DISABLED") == 1,
-    "optimised": "--enable-optimizations" in arguments or "--enable-pgo" in arguments,
-    "gil_on": sys._is_gil_enabled(),
+    "optimised": by_debian or "--enable-optimizations" in arguments or "--enable-pgo" in arguments,
+    "gil_on": getattr(sys, "_is_gil_enabled", lambda: True)(),
     "packages": {name: importlib.metadata.version(name) for name in sys.argv[2].split(",")},
 }))
 """
@@ -30,6 +32,12 @@ class Interpreter:
     optimised: bool
     gil_on: bool
     packages: dict[str, str]
+
+    def describe(self) -> str:
+        """As in "CPython 3.13.15 free-threaded (optimised), GIL off"."""
+        threaded = " free-threaded" if self.free_threaded else ""
+        optimised = "optimised" if self.optimised else "not optimised"
+        return f"{self.version}{threaded} ({optimised}), GIL {'on' if self.gil_on else 'off'}"
 
     def faults(self) -> list[str]:
         """Why figures made with it would say little of the servers."""

@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING, Self
 from benchmarks.servers import ROOT
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from benchmarks.load import Load
     from benchmarks.servers import Server
 
 _START_S = 20.0
-_STOP_S = 15.0
+_STOP_S = 5.0
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -36,26 +39,35 @@ class Footprint:
 
 
 class Running:
-    """A server's process. A context manager: starts it, waits until it answers, and ends it."""
+    """A server's process. A context manager: starts it, waits until it listens, and ends it."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, environment: Mapping[str, str] | None = None) -> None:
+        """``environment`` is added to that of this process and to the server's own."""
         self._server = server
+        self._environment = {**server.environment, **(environment or {})}
         self.port = _free_port()
+        self.start_ms = 0.0
+        """From the start of the process to the end of the first answer."""
+        self._began = 0.0
+        self._has_answered = False
+        self._scratch = tempfile.TemporaryDirectory(prefix="benchmark-")
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in stop()
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
-        self._process = subprocess.Popen(
-            self._server.command(self.port),
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            cwd=ROOT,
-            env=environment,
-        )
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), **self._environment}
         try:
-            self._wait_until_it_answers(self._process)
+            command = self._server.command(self.port, Path(self._scratch.name))
+            self._began = time.perf_counter()
+            self._process = subprocess.Popen(
+                command,
+                stdout=self._log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                cwd=ROOT,
+                env=environment,
+            )
+            self._wait_until_it_listens(self._process)
         except BaseException:
             self.stop()
             raise
@@ -64,14 +76,14 @@ class Running:
     def __exit__(self, *exception: object) -> None:
         self.stop()
 
-    def _wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> None:
+    def _wait_until_it_listens(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline:
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
             except OSError:
                 try:
-                    process.wait(0.02)
+                    process.wait(0.002)
                 except subprocess.TimeoutExpired:
                     continue
                 break
@@ -81,17 +93,23 @@ class Running:
         output = self._log.read().decode(errors="replace")
         raise SystemExit(f"{self._server.name} did not start; its output:\n{output}")
 
-    def check(self, path: str, expected: bytes) -> None:
+    def check(self, load: Load) -> None:
         """Asks once and compares; raises SystemExit for another status or body than is measured."""
+        if load.by_server:
+            return  # its answer is the measurement, and the server compares each that it gets
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
-            connection.request("GET", path)
+            connection.request(load.method, load.path, load.body or None, dict(load.headers))
             answer = connection.getresponse()
             body = answer.read()
+            if not self._has_answered:
+                self._has_answered = True
+                self.start_ms = (time.perf_counter() - self._began) * 1000
         finally:
             connection.close()
-        if (answer.status, body) != (200, expected):
-            raise SystemExit(f"{self._server.name} answers {path} with {answer.status} {body!r}")
+        if (answer.status, body) != (200, load.expected):
+            shown = body if len(body) < 200 else body[:200] + b"..."
+            raise SystemExit(f"{self._server.name} answers {load.path} with {answer.status} {shown!r}")
 
     def footprint(self) -> Footprint:
         """What the server's process and its children use now."""
@@ -108,8 +126,12 @@ class Running:
     def stop(self) -> None:
         """Ends the server and what is left of its children; harmless when called again."""
         process, self._process = self._process, None
-        if process is None:
-            return
+        if process is not None:
+            self._end(process)
+        self._log.close()
+        self._scratch.cleanup()
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
         pids = _tree(process.pid)
         process.terminate()
         try:
@@ -121,7 +143,6 @@ class Running:
         for pid in pids:
             if pid != process.pid and Path(f"/proc/{pid}").exists():
                 os.kill(pid, signal.SIGKILL)
-        self._log.close()
 
 
 def _free_port() -> int:

@@ -5,127 +5,132 @@ from __future__ import annotations
 import json
 import os
 import platform
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.figures import ratios, spread
+from benchmarks.figures import FIGURES, best_of_families, ratios, spread_of
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from benchmarks.interpreter import Interpreter
     from benchmarks.rounds import Timing, Turn
-    from benchmarks.scenarios import Case, Scenario
+    from benchmarks.scenario import Case, Scenario
 
 RESULTS = Path(__file__).parent / "results"
 
-_COLUMNS = (
-    "case",
-    "req/s",
-    "p50 ms",
-    "p99 ms",
-    "p99.9 ms",
-    "over 100 ms",
-    "server CPU us/req",
-    "RSS MB",
-    "threads at start / after",
-    "failed",
-)
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """All that one run of a scenario gave, and how it came about."""
+
+    scenario: Scenario
+    turns: dict[str, list[Turn]]
+    timing: Timing
+    interpreters: dict[str, Interpreter]
+    at: datetime
+    is_complete: bool = True
+    """Whether it may be shown: every case is there, the interpreters are fit, the rounds are enough."""
 
 
-def write(
-    scenario: Scenario,
-    turns: dict[str, list[Turn]],
-    timing: Timing,
-    interpreters: dict[str, Interpreter],
-    at: datetime,
-) -> Path:
-    """Writes both files to benchmarks/results; returns the table's path."""
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{at:%Y%m%d-%H%M%S}-{scenario.name}"
-    record = {
-        "scenario": scenario.name,
-        "at": at.isoformat(timespec="seconds"),
-        "machine": _machine(),
-        "timing": asdict(timing),
-        "interpreters": {name: asdict(one) for name, one in interpreters.items()},
-        "cases": {name: [asdict(turn) for turn in rounds] for name, rounds in turns.items()},
-    }
-    path.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
+def write(run: Run, directory: Path = RESULTS) -> Path:
+    """Writes both files, named after the time and the scenario; returns the table's path."""
+    directory.mkdir(exist_ok=True)
+    path = directory / f"{run.at:%Y%m%d-%H%M%S}-{run.scenario.name}"
+    path.with_suffix(".json").write_text(json.dumps(as_record(run), indent=1) + "\n")
     table = path.with_suffix(".md")
-    table.write_text(as_markdown(scenario, turns, timing, interpreters, at))
+    table.write_text(as_markdown(run))
     return table
 
 
-def as_markdown(
-    scenario: Scenario,
-    turns: dict[str, list[Turn]],
-    timing: Timing,
-    interpreters: dict[str, Interpreter],
-    at: datetime,
-) -> str:
+def as_record(run: Run) -> dict[str, object]:
+    """The run for programs: summaries, and each round as it was measured."""
+    scenario = run.scenario
+    best = {case.name for case in best_of_families(scenario, run.turns)}
+    return {
+        "scenario": scenario.name,
+        "about": scenario.about,
+        "decisive": scenario.decisive,
+        "merit": scenario.merit,
+        "at": run.at.isoformat(timespec="seconds"),
+        "is_complete": run.is_complete,
+        "machine": machine(),
+        "timing": asdict(run.timing),
+        "interpreters": {name: asdict(one) for name, one in run.interpreters.items()},
+        "cases": [
+            {
+                "name": case.name,
+                "family": case.family,
+                "is_rival": case.is_rival,
+                "is_best_of_family": case.name in best,
+                "figures": {label: _summary(run, case, label) for label in _labels(case)},
+                "rounds": [asdict(turn) for turn in run.turns[case.name]],
+            }
+            for case in scenario.cases
+        ],
+        "ratios": [asdict(one) for one in ratios(scenario, run.turns)],
+    }
+
+
+def _labels(case: Case) -> list[str]:
+    return [load.label for load in case.loads]
+
+
+def _summary(run: Run, case: Case, label: str) -> dict[str, object]:
+    return {figure: asdict(spread_of(figure, run.turns[case.name], label)) for figure in run.scenario.figures}
+
+
+def as_markdown(run: Run) -> str:
     """The table, its ratios, and what it was measured on."""
+    scenario = run.scenario
+    titles = ["case", *(FIGURES[name].title for name in scenario.figures)]
     lines = [f"## {scenario.name}", "", scenario.about, ""]
-    lines += ["| " + " | ".join(_COLUMNS) + " |", "|" + "---|" * len(_COLUMNS)]
+    lines += ["| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
     for case in scenario.cases:
-        lines += ["| " + " | ".join(row) + " |" for row in _rows(case, turns[case.name])]
+        lines += ["| " + " | ".join(row) + " |" for row in _rows(run, case)]
     first = scenario.cases[0].name + (f" ({scenario.decisive})" if scenario.decisive else "")
     lines.append("")
-    for ratio in ratios(scenario, turns):
-        lines.append(
-            f"- {first} against {ratio.name}: {ratio.throughput.text('.2f')} times the requests a second, "
-            f"the other's p99 is {ratio.p99.text('.2f')} times as long"
-        )
-    lines += ["", *_circumstances(timing, interpreters, at)]
+    lines += [f"- {first} against {one.name}: {one.text()}" for one in ratios(scenario, run.turns)]
+    lines += ["", *_circumstances(run)]
     return "\n".join(lines) + "\n"
 
 
-def _rows(case: Case, turns: list[Turn]) -> list[list[str]]:
+def _rows(run: Run, case: Case) -> list[list[str]]:
     """One row for each load; the server's own figures are the same in all of them."""
-    cpu = spread([turn.cpu_us_per_request for turn in turns]).text(".1f")
-    rss = spread([turn.after.rss_mb for turn in turns]).text(".1f")
-    at_start = max(turn.threads_at_start for turn in turns)
-    after = max(turn.after.threads for turn in turns)
     rows = []
-    for load in case.loads:
-        mine = [turn.measured[load.label] for turn in turns]
-        failed = sum(one.failed for one in mine)
-        timed_out = sum(one.timed_out for one in mine)
-        rows.append(
-            [
-                f"{case.name}: {load.label}" if load.label else case.name,
-                spread([one.per_second for one in mine]).text(),
-                spread([one.p50_ms for one in mine]).text(".2f"),
-                spread([one.p99_ms for one in mine]).text(".2f"),
-                spread([one.p999_ms for one in mine]).text(".2f"),
-                f"{sum(one.over_100_ms for one in mine):,} of {sum(one.requests for one in mine):,}",
-                cpu,
-                rss,
-                f"{at_start} / {after}",
-                f"{failed}, {timed_out} timed out" if failed or timed_out else "0",
-            ]
-        )
+    for label in _labels(case):
+        cells = [f"{case.name}: {label}" if label else case.name]
+        for name in run.scenario.figures:
+            cells.append(spread_of(name, run.turns[case.name], label).text(FIGURES[name].form))
+        rows.append(cells)
     return rows
 
 
-def _circumstances(timing: Timing, interpreters: dict[str, Interpreter], at: datetime) -> list[str]:
-    machine = _machine()
+def _circumstances(run: Run) -> list[str]:
+    timing, host = run.timing, machine()
+    seconds = max(timing.seconds, run.scenario.seconds_least)
+    what = (
+        f"each measured for {seconds} s on a fresh server after {timing.warm_up_s} s of warm-up"
+        if run.scenario.is_timed
+        else "each started afresh"
+    )
     lines = [
-        f"{timing.rounds} rounds of {timing.seconds} s, the cases in turn, each on a fresh server after a "
-        f"warm-up of {timing.warm_up_s} s; median (least-greatest). wrk runs on the same "
-        f"{machine['cpus']} processors, one thread a load. {machine['cpu']}, Linux {machine['kernel']}, "
-        f"{at:%Y-%m-%d}.",
+        f"{timing.rounds} rounds, the cases in turn, {what}; median (least-greatest), and ratios within the "
+        f"round. The load runs on the same {host['cpus']} processors. {host['cpu']}, "
+        f"Linux {host['kernel']}, {run.at:%Y-%m-%d}.",
         "",
     ]
-    for name, one in interpreters.items():
+    for name, one in run.interpreters.items():
         packages = ", ".join(f"{package} {version}" for package, version in one.packages.items())
         faults = "; ".join(one.faults())
-        lines.append(f"- {name}: {one.version}, {packages}{f'. NOT COMPARABLE: {faults}' if faults else ''}")
+        remark = "" if not faults or name == "gil" else f". NOT COMPARABLE: {faults}"
+        lines.append(f"- {name}: {one.describe()}, {packages}{remark}")
     return lines
 
 
-def _machine() -> dict[str, object]:
+def machine() -> dict[str, object]:
+    """The processor, how many of them this process may use, and the kernel."""
     names = [
         line.partition(":")[2].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()

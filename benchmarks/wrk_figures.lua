@@ -1,16 +1,25 @@
--- What wrk has counted, as one line of JSON behind a mark that nothing else prints.
+-- Arguments: the method, how many requests a connection sends at once, the body (may be empty).
+function init(arguments)
+  wrk.method = arguments[1]
+  if arguments[3] ~= "" then wrk.body = arguments[3] end
+  local depth = tonumber(arguments[2])
+  if depth > 1 then
+    local format = wrk.format
+    wrk.format = function() return string.rep(format(), depth) end
+  end
+end
+
+-- What wrk has counted, as one line of JSON behind a mark that nothing else prints: the histogram as it is,
+-- in microseconds. The harness makes figures of it.
 function done(summary, latency, requests)
-  local over = 0
+  local errors = summary.errors
+  local values = {}
   for i = 1, #latency do
     local value, count = latency(i)
-    if value > 100000 then over = over + count end
+    values[i] = string.format("[%d, %d]", value, count)
   end
-  local errors = summary.errors
   io.write(string.format(
-    'FIGURES {"requests": %d, "seconds": %.6f, "p50_ms": %.3f, "p99_ms": %.3f, "p999_ms": %.3f, ' ..
-    '"max_ms": %.3f, "over_100_ms": %d, "failed": %d, "timed_out": %d}\n',
-    summary.requests, summary.duration / 1e6,
-    latency:percentile(50) / 1000, latency:percentile(99) / 1000, latency:percentile(99.9) / 1000,
-    latency.max / 1000, over,
-    errors.connect + errors.read + errors.write + errors.status, errors.timeout))
+    'COUNTED {"requests": %d, "runtime_us": %d, "refused": %d, "broken": %d, "timed_out": %d, "latency": [%s]}\n',
+    summary.requests, summary.duration, errors.status, errors.connect + errors.read + errors.write,
+    errors.timeout, table.concat(values, ", ")))
 end

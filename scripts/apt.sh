@@ -3,13 +3,15 @@
 #
 #   scripts/apt.sh build          what compiling CPython needs
 #   scripts/apt.sh test           the real peers that the tests talk to
-#   scripts/apt.sh bench          the load generator
+#   scripts/apt.sh stress         the slow clients of the stress tests
+#   scripts/apt.sh bench          the load generator, an upstream, and what building aiohttp needs
 set -euo pipefail
 
 declare -A groups=(
     [build]="gcc make xz-utils pkg-config libssl-dev zlib1g-dev libffi-dev libbz2-dev liblzma-dev libsqlite3-dev"
-    [test]="curl docker-compose gcc libc6-dev nghttp2-server nginx nodejs openssl systemd tinyproxy-bin"
-    [bench]="wrk"
+    [test]="curl docker-compose gcc libc6-dev nghttp2-server nginx nodejs openssl systemd tinyproxy-bin wrk"
+    [stress]="slowhttptest"
+    [bench]="wrk nginx gcc libc6-dev python3-venv"
 )
 
 wanted=()

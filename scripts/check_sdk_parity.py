@@ -66,8 +66,10 @@ OURS_ALONE: Final[Reviewed] = {
             "http.TimeoutError",
         }
     ),
+    "clients that show a certificate": frozenset({"MockRequest.client_cert", "http.ClientCertificate"}),
     "the whole of a request and of a response": frozenset(
         {"MockRequest.query", "MockRequest.raw_path", "MockRequest.raw_query", "MockResponse.parts"}
+        | {"MockRequest.host", "MockRequest.scheme"}
     ),
     "more of what a client can do": frozenset(
         {

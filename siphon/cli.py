@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from siphon.client.clients import Clients
 from siphon.client.outbound import serve_process
+from siphon.config.activation import forget
 from siphon.config.load import load
 from siphon.dispatch import compile_chain
 from siphon.errors import ConfigError, ScriptError, StartError
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from siphon.config.settings import Settings
     from siphon.routing import Entry
-    from siphon.script.registry import Registry, Route
+    from siphon.script.registry import Registry
 
 _BANNER_ROUTES_MAX = 12
 _INTERRUPTED = 130
@@ -100,6 +101,7 @@ def _settings(script: Path, options: argparse.Namespace) -> Settings:
     if problems:
         raise ConfigError(problems)
     journal.configure(settings.log)
+    forget(os.environ)
     return settings
 
 
@@ -145,7 +147,8 @@ def _check(script: Path, options: argparse.Namespace) -> int:
 def _routes(settings: Settings, registry: Registry) -> int:
     rows = [("METHOD", "PATTERN", "LANE", "HANDLER", "PLACE")]
     for method, pattern, route in _entries(settings, registry):
-        rows.append((method, pattern, _lane(registry, route), name_of(route.handler), str(route.place)))
+        lane = compile_chain(registry.middlewares, Found(route)).lane
+        rows.append((method, pattern, lane, name_of(route.handler), str(route.place)))
     say(_table(rows))
     return 0
 
@@ -162,13 +165,6 @@ def _entries(settings: Settings, registry: Registry) -> list[Entry]:
 
 def _as_it_is(endpoint: object) -> object:
     return endpoint
-
-
-def _lane(registry: Registry, route: Route) -> str:
-    kinds = {member.is_async for member in compile_chain(registry.middlewares, Found(route)).members}
-    if len(kinds) == 2:
-        return "both"
-    return "loop" if True in kinds else "blocking"
 
 
 def _banner(script: Path, settings: Settings, registry: Registry) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 type Function = Callable[..., Any]
 type Kind = Literal["guard", "wrap-around", "handler"]
+type Lane = Literal["loop", "blocking", "both"]
 
 
 def is_async(function: Any) -> bool:
@@ -76,11 +78,18 @@ def _kind_of(result: object) -> str:
 class Chain:
     """The members that a request passes, outside-in, the handler last. Immutable, shared by all threads."""
 
-    __slots__ = ("cancel_on_disconnect", "first_is_async", "lone_handler", "members")
+    __slots__ = ("cancel_on_disconnect", "first_is_async", "lane", "lone_handler", "members", "pattern")
 
-    def __init__(self, members: Sequence[Member], cancel_on_disconnect: bool | None = None) -> None:
+    def __init__(
+        self, members: Sequence[Member], cancel_on_disconnect: bool | None = None, pattern: str = "none"
+    ) -> None:
         self.members = tuple(members)
         self.cancel_on_disconnect = cancel_on_disconnect
+        # The route's, for metrics: interned strings are immortal, and counting with one touches no count.
+        self.pattern = sys.intern(pattern)
+        # Where it runs: on a loop, on a blocking worker, or on both.
+        kinds = {member.is_async for member in self.members}
+        self.lane: Lane = "both" if len(kinds) == 2 else "loop" if True in kinds else "blocking"
         self.first_is_async = self.members[0].is_async
         # An async handler with nothing around it is awaited without going through Call.proceed.
         self.lone_handler = self.members[0].function if len(members) == 1 and self.first_is_async else None
@@ -93,7 +102,7 @@ def compile_chain(middlewares: Sequence[Middleware], endpoint: Endpoint) -> Chai
     on_loop = members[-1].is_async if members else True
     if isinstance(endpoint, Found):
         handler = Member(endpoint.route.handler, "handler")
-        return Chain([*members, handler], endpoint.route.cancel_on_disconnect)
+        return Chain([*members, handler], endpoint.route.cancel_on_disconnect, endpoint.route.pattern)
     answer = _own_answer(endpoint)
     function = answer.on_loop if on_loop else answer.on_worker
     return Chain([*members, Member(function, "handler", asynchronous=on_loop)])

@@ -47,12 +47,20 @@ class StartError(SiphonError):
 
 
 class RequestRefused(SiphonError):
-    """The client broke a rule of HTTP: answered with ``status``, then the connection is closed."""
+    """The client broke a rule of HTTP, or asks for too much: answered with ``status`` and ``fields``.
 
-    def __init__(self, status: int, reason: str) -> None:
+    The connection is closed after it.
+    """
+
+    def __init__(self, status: int, reason: str, *fields: tuple[str, str]) -> None:
         super().__init__(reason)
         self.status = status
         self.reason = reason
+        self.fields = fields
+
+
+class OtherProtocol(RequestRefused):
+    """What the client speaks is no HTTP at all, which the first byte shows: logged once, not for each."""
 
 
 class ResponseRefused(SiphonError):

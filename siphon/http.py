@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from siphon.client.client import Client
+from siphon.client_certificate import ClientCertificate
 from siphon.errors import (
     ClientError,
     ConnectError,
@@ -20,6 +21,7 @@ from siphon.script.registry import Names, current_or_raise
 __all__ = [
     "CallNext",
     "Client",
+    "ClientCertificate",
     "ClientError",
     "ConnectError",
     "HTTPStatusError",

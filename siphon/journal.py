@@ -1,12 +1,12 @@
-"""The log behind ``siphon.log``: callers queue a line, one thread formats and writes.
+"""The log behind ``siphon.log``: callers queue an entry, one thread formats and writes.
 
-A caller never waits for the descriptor: when ``QUEUE_MAX`` lines are waiting, further ones are
-dropped and counted, and the count is written when there is room again.
+A caller never waits for the descriptor: when ``QUEUE_MAX`` entries are waiting, or ``QUEUE_MAX_CHARS``,
+further ones are dropped. So are those that cannot be written, on a full disk. Both are counted, and the
+count is written when writing works again.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import sys
@@ -16,37 +16,41 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from siphon.config.settings import LogSettings
+from siphon.entries import Line, shower
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from siphon.config.settings import LogFormat, LogLevel, LogSettings
+    from siphon.config.settings import LogLevel
+    from siphon.entries import Access, Entry
 
 QUEUE_MAX: Final = 20_000
+QUEUE_MAX_CHARS: Final = 16 * 1024 * 1024
 LEVELS: Final[dict[str, int]] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
-_ESCAPES: Final = {code: f"\\x{code:02x}" for code in [*range(32), *range(127, 160)] if code not in (9, 10)}
-_ESCAPES_ONE_LINE: Final = {**_ESCAPES, 9: "\\t", 10: "\\n"}
-_ESCAPES_JSON: Final = {code: f"\\u{code:04x}" for code in range(127, 160)}
+# How long the writer waits for more once it has been woken: waking it costs who logs more than a line does.
+_GATHER_S: Final = 0.01
 
 
-class Line(NamedTuple):
-    """Something that was logged."""
+class Lost(NamedTuple):
+    """Lines that were dropped and have not been reported yet."""
 
-    at: float
-    level: LogLevel
-    text: str
+    too_fast: int
+    unwritten: int
+    why: str
+
+    def note(self) -> Line:
+        """The line that reports them."""
+        reasons = []
+        if self.unwritten:
+            reasons.append(f"{self.unwritten} could not be written ({self.why})")
+        if self.too_fast:
+            reasons.append(f"{self.too_fast} came faster than the log could be written")
+        total = self.too_fast + self.unwritten
+        return Line(time.time(), "warning", f"{total} log lines were dropped: {', '.join(reasons)}")
 
 
-class Access(NamedTuple):
-    """A request that was answered; ``duration_ms`` runs from the complete request to its answer."""
-
-    at: float
-    peer: str
-    method: str
-    target: str
-    minor_version: int
-    status: int
-    body_bytes: int
-    duration_ms: float
+_NOTHING_LOST: Final = Lost(0, 0, "")
 
 
 class Journal:
@@ -61,20 +65,27 @@ class Journal:
         self._lock = threading.Lock()
         self._more = threading.Condition(self._lock)
         self._idle = threading.Condition(self._lock)
-        self._queue: list[Line | Access] = []
+        self._queue: list[Entry] = []
+        self._queued_chars = 0
+        self._lost = _NOTHING_LOST
         self._dropped = 0
-        self._writing = False
+        # The writer has been woken, and will look at the queue before it sleeps again.
+        self._awake = False
+        # Somebody waits for it to be idle.
+        self._hurry = 0
         self._writer: threading.Thread | None = None
         # A writer that is to end once nothing is queued.
         self._closing: threading.Thread | None = None
         self._level = LEVELS["info"]
-        self._format: LogFormat = "text"
+        self._show = shower(LogSettings())
+        # The writer's own: the last line was cut off in the middle.
+        self._torn = False
 
     def configure(self, settings: LogSettings) -> None:
         """Takes over level and format; what is queued already is written in the new format."""
         with self._lock:
             self._level = LEVELS[settings.level]
-            self._format = settings.format
+            self._show = shower(settings)
 
     def log(self, level: LogLevel, text: str) -> None:
         """Queues a line, unless ``level`` is below the one that is set; see ``recording`` as well."""
@@ -82,26 +93,43 @@ class Journal:
         if record is not None:
             record(level, text)
         elif LEVELS[level] >= self._level:
-            self.put(Line(time.time(), level, text))
+            self._put(Line(time.time(), level, text), len(text))
 
-    def put(self, entry: Line | Access) -> None:
-        """Queues an entry; drops and counts it when the queue is full."""
+    def put(self, entry: Access) -> None:
+        """Queues an answered request; drops and counts it when the queue is full."""
+        self._put(entry, len(entry.target))
+
+    @property
+    def dropped(self) -> int:
+        """How many lines have been dropped since the start, for either reason."""
         with self._lock:
-            if len(self._queue) >= QUEUE_MAX:
+            return self._dropped
+
+    def _put(self, entry: Entry, chars: int) -> None:
+        with self._lock:
+            if len(self._queue) >= QUEUE_MAX or self._queued_chars > QUEUE_MAX_CHARS:
                 self._dropped += 1
+                self._lost = self._lost._replace(too_fast=self._lost.too_fast + 1)
                 return
             self._queue.append(entry)
+            self._queued_chars += chars
             if self._writer is None:
+                self._awake = True
                 self._writer = threading.Thread(target=self._write, name="siphon-log", daemon=True)
                 self._writer.start()
-            elif not self._writing:
-                self._writing = True
+            elif not self._awake:
+                self._awake = True
                 self._more.notify()
 
     def flush(self, timeout_s: float = 1.0) -> bool:
         """Waits until all that was queued is written; False when ``timeout_s`` passed first."""
         with self._lock:
-            return self._idle.wait_for(lambda: not self._queue and not self._writing, timeout_s)
+            self._hurry += 1
+            self._more.notify_all()
+            try:
+                return self._idle.wait_for(lambda: not self._queue and not self._awake, timeout_s)
+            finally:
+                self._hurry -= 1
 
     def close(self, timeout_s: float = 1.0) -> bool:
         """Writes what is queued and ends the writer; False where its descriptor takes no more.
@@ -109,6 +137,7 @@ class Journal:
         The interpreter must not end around a thread that still runs: with the GIL on, 3.13 may crash.
         A line that comes later starts a new writer.
         """
+        deadline = time.monotonic() + timeout_s
         self.flush(timeout_s)
         with self._lock:
             writer, self._writer = self._writer, None
@@ -116,37 +145,72 @@ class Journal:
             self._more.notify_all()
         if writer is None:
             return True
-        writer.join(timeout_s)
+        writer.join(max(0.0, deadline - time.monotonic()))
         return not writer.is_alive()
+
+    # The writer's thread -----------------------------------------------------------------------
 
     def _write(self) -> None:
         me = threading.current_thread()
-        while True:
-            with self._lock:
-                self._writing = bool(self._queue)
-                if not self._writing:
-                    self._idle.notify_all()
-                while not self._queue:
-                    if self._closing is me:
-                        return
-                    self._more.wait()
-                self._writing = True
-                entries, self._queue = self._queue, []
-                dropped, self._dropped = self._dropped, 0
-                as_json = self._format == "json"
-            count = dropped + len(entries)
-            if dropped:
-                note = f"{dropped} log lines were dropped: the log could not be written fast enough"
-                entries.append(Line(time.time(), "warning", note))
-            show = _json_line if as_json else _text_line
-            text = "".join([show(entry) for entry in entries])
-            if not self._emit(text.encode("utf-8", "backslashreplace")):
-                # Its disk is full, or nobody reads it any more: counted, for when it works again.
-                with self._lock:
-                    self._dropped += count
+        while self._wait_for_entries(me):
+            self._write_batch()
+        # What was dropped is owed even where nothing comes after it.
+        self._write_batch()
 
-    def _emit(self, data: bytes) -> bool:
-        """Writes all of ``data``; False where the descriptor takes no more."""
+    def _write_batch(self) -> None:
+        with self._lock:
+            entries, self._queue = self._queue, []
+            self._queued_chars = 0
+            lost, self._lost = self._lost, _NOTHING_LOST
+            show = self._show
+        notes = [lost.note()] if lost != _NOTHING_LOST else []
+        lines = [show(entry).encode("utf-8", "backslashreplace") for entry in [*entries, *notes]]
+        written, why = self._emit(lines)
+        if written < len(lines):
+            self._take_back(lost, max(0, len(entries) - written), why)
+
+    def _wait_for_entries(self, me: threading.Thread) -> bool:
+        """Waits for something to write; False where ``me``, the writer, is to end instead."""
+        with self._lock:
+            if self._queue:
+                return True
+            self._awake = False
+            self._idle.notify_all()
+            while not self._queue:
+                if self._closing is me:
+                    return False
+                self._more.wait()
+            self._awake = True
+            if not self._hurry and self._closing is not me:
+                self._more.wait(_GATHER_S)
+            return True
+
+    def _take_back(self, lost: Lost, unwritten: int, why: str) -> None:
+        """Its disk is full, or nobody reads it any more: counted, for when it works again."""
+        with self._lock:
+            self._dropped += unwritten
+            self._lost = Lost(
+                self._lost.too_fast + lost.too_fast, self._lost.unwritten + lost.unwritten + unwritten, why
+            )
+
+    def _emit(self, lines: list[bytes]) -> tuple[int, str]:
+        """Writes ``lines``; how many were written whole, and why not all of them."""
+        data = b"".join(lines)
+        begin = b"\n" if self._torn else b""
+        sent, why = self._send(begin + data)
+        if sent:
+            self._torn = not (begin + data)[:sent].endswith(b"\n")
+        if not why:
+            return len(lines), ""
+        left = sent - len(begin)
+        for number, line in enumerate(lines):
+            left -= len(line)
+            if left < 0:
+                return number, why
+        return len(lines), why
+
+    def _send(self, data: bytes) -> tuple[int, str]:
+        """How many bytes the descriptor took, and why it took no more, if it did not."""
         rest = memoryview(data)
         while rest:
             try:
@@ -156,51 +220,9 @@ class Journal:
                 writable = select.poll()
                 writable.register(self._descriptor, select.POLLOUT)
                 writable.poll()
-            except OSError:
-                return False
-        return True
-
-
-_second = (-1, "")
-
-
-def _stamp(at: float) -> str:
-    """Local time with milliseconds; only the writer calls it, so its one-entry cache needs no lock."""
-    global _second
-    whole = int(at)
-    if _second[0] != whole:
-        _second = (whole, time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(whole)))
-    return f"{_second[1]}.{int((at - whole) * 1000):03d}"
-
-
-def _text_line(entry: Line | Access) -> str:
-    if isinstance(entry, Access):
-        target = entry.target.translate(_ESCAPES_ONE_LINE).replace('"', "%22")
-        return (
-            f"[{_stamp(entry.at)}] {entry.peer} - "
-            f'"{entry.method} {target} HTTP/1.{entry.minor_version}" {entry.status} {entry.duration_ms:.3f}\n'
-        )
-    # A second line is indented: none can pass for an entry of its own.
-    text = entry.text.translate(_ESCAPES).replace("\n", "\n    ")
-    return f"[{_stamp(entry.at)}] {entry.level:<7} {text}\n"
-
-
-def _json_line(entry: Line | Access) -> str:
-    row: dict[str, object] = {"time": round(entry.at, 3)}
-    if isinstance(entry, Access):
-        row |= {
-            "type": "access",
-            "client": entry.peer,
-            "method": entry.method,
-            "target": entry.target,
-            "protocol": f"HTTP/1.{entry.minor_version}",
-            "status": entry.status,
-            "bytes": entry.body_bytes,
-            "duration_ms": round(entry.duration_ms, 3),
-        }
-    else:
-        row |= {"type": "log", "level": entry.level, "message": entry.text}
-    return json.dumps(row, ensure_ascii=False).translate(_ESCAPES_JSON) + "\n"
+            except OSError as error:
+                return len(data) - len(rest), error.strerror or str(error)
+        return len(data), ""
 
 
 journal = Journal()

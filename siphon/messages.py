@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import parse_qsl, unquote
 
 from siphon.errors import HTTPStatusError
-from siphon.forwarded import client_address
+from siphon.forwarded import Asked, as_forwarded
 
 if TYPE_CHECKING:
+    from siphon.client_certificate import ClientCertificate
     from siphon.config.settings import Network
 
 type FieldValue = str | Sequence[str]
@@ -45,6 +46,10 @@ class Source(Protocol):
     def path_params(self) -> dict[str, str] | None: ...
     @property
     def peer(self) -> str: ...
+    @property
+    def scheme(self) -> str: ...
+    @property
+    def client_certificate(self) -> ClientCertificate | None: ...
     @property
     def trusted_proxies(self) -> tuple[Network, ...]: ...
     @property
@@ -222,7 +227,7 @@ class Request:
     middleware to the handler.
     """
 
-    __slots__ = ("__dict__", "_headers", "_path_params", "_query", "_source", "method")
+    __slots__ = ("__dict__", "_asked", "_headers", "_path_params", "_query", "_source", "method")
 
     def __init__(self, source: Source) -> None:
         self.method = source.head.method
@@ -231,6 +236,7 @@ class Request:
         self._path_params = source.path_params
         self._headers: dict[str, str] | None = None
         self._query: list[tuple[str, str]] | None = None
+        self._asked: Asked | None = None
 
     @property
     def raw_path(self) -> str:
@@ -278,13 +284,41 @@ class Request:
     def client(self) -> str:
         """The client's address as ``ip:port``.
 
-        Behind a trusted proxy the right-most untrusted entry of X-Forwarded-For, with port 0;
-        on a unix-domain socket ``unix:0``.
+        Behind a trusted proxy the right-most untrusted entry of X-Forwarded-For, or of Forwarded, with
+        port 0; on a unix-domain socket ``unix:0``.
         """
         source = self._source
-        if not source.trusted_proxies:
-            return source.peer
-        return client_address(source.peer, self.headers.get("x-forwarded-for"), source.trusted_proxies)
+        return self._as_forwarded().client if source.trusted_proxies else source.peer
+
+    @property
+    def scheme(self) -> str:
+        """``https`` or ``http``: the connection's own, or what a trusted proxy says that the client used."""
+        source = self._source
+        return self._as_forwarded().scheme if source.trusted_proxies else source.scheme
+
+    @property
+    def host(self) -> str:
+        """The host that the client asked for, with a port where it gave one.
+
+        The Host field, or what a trusted proxy says in its place. Empty where an HTTP/1.0 client sends
+        none. It is the client's word: check it before it goes into a link or a redirect.
+        """
+        if self._source.trusted_proxies:
+            return self._as_forwarded().host
+        return self.headers.get("host", "")
+
+    def _as_forwarded(self) -> Asked:
+        if self._asked is None:
+            source = self._source
+            headers = self.headers
+            own = Asked(source.peer, source.scheme, headers.get("host", ""))
+            self._asked = as_forwarded(own, headers, source.trusted_proxies)
+        return self._asked
+
+    @property
+    def client_cert(self) -> ClientCertificate | None:
+        """The certificate that the client has shown, on a listener with ``tls.client_ca``; else None."""
+        return self._source.client_certificate
 
     def body(self) -> bytes:
         """The request body, whole and decoded from its transfer coding."""

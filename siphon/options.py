@@ -51,6 +51,15 @@ def parser(command: str, version: str) -> argparse.ArgumentParser:
             if setting.override is not None:
                 _add(made, setting)
     made.add_argument(
+        "--fd",
+        dest="listen",
+        action="append",
+        type=_inherited,
+        metavar="N",
+        help="listen on a socket that the process has inherited as descriptor N, as --listen fd:N does; "
+        "may be given several times",
+    )
+    made.add_argument(
         "--dev",
         action="store_true",
         default=None,
@@ -89,6 +98,10 @@ def _whole(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or len(text) > _DIGITS_MAX:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number")
     return int(text)
+
+
+def _inherited(text: str) -> str:
+    return f"fd:{_whole(text)}"
 
 
 def overrides(options: argparse.Namespace) -> Overrides:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
 import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
+
+from siphon.config.settings import TlsSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,6 +110,19 @@ class Certificates:
     def authority(self) -> Authority:
         """Who has signed all of these but ``stranger``; clients and servers trust it."""
         return Authority(self._folder / "authority")
+
+    def server_settings(self, identity: Identity | None = None, *, mutual: bool = False) -> TlsSettings:
+        """The ``tls`` of a listener, ``server`` unless told otherwise; ``mutual``: clients show theirs."""
+        identity = identity or self.server
+        client_ca = str(self.authority.certificate) if mutual else None
+        return TlsSettings(*identity.pair, client_ca)
+
+    def client_context(self, identity: Identity | None = None) -> ssl.SSLContext:
+        """What a client speaks TLS with, that trusts ``authority`` and is ``identity`` if it must say so."""
+        context = ssl.create_default_context(cafile=str(self.authority.certificate))
+        if identity is not None:
+            context.load_cert_chain(*identity.pair)
+        return context
 
     @cached_property
     def server(self) -> Identity:

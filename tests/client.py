@@ -5,9 +5,14 @@ from __future__ import annotations
 import socket
 import struct
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import h11
+
+from tests.tls_socket import TlsSocket
+
+if TYPE_CHECKING:
+    import ssl
 
 
 @dataclass(frozen=True)
@@ -26,17 +31,33 @@ class Answer:
 
 
 class Client:
-    """One connection. Reading raises TimeoutError after ``timeout_s`` and EOFError at an early end."""
+    """One connection. Reading raises TimeoutError after ``timeout_s`` and EOFError at an early end.
 
-    def __init__(self, address: tuple[str, int] | str, *, timeout_s: float = 30) -> None:
+    ``tls``: the context to speak TLS with; ``sock`` is a ``TlsSocket`` then.
+    """
+
+    def __init__(
+        self, address: tuple[str, int] | str, *, timeout_s: float = 30, tls: ssl.SSLContext | None = None
+    ) -> None:
         if isinstance(address, str):
             family = socket.AF_UNIX
         else:
             family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        self.sock = socket.socket(family, socket.SOCK_STREAM)
-        self.sock.settimeout(timeout_s)
-        self.sock.connect(address)
+        raw = socket.socket(family, socket.SOCK_STREAM)
+        raw.settimeout(timeout_s)
+        raw.connect(address)
+        try:
+            self.sock = raw if tls is None else TlsSocket(raw, tls)
+        except BaseException:
+            raw.close()
+            raise
         self._buffer = b""
+
+    @property
+    def tls(self) -> TlsSocket:
+        """The TLS that it speaks."""
+        assert isinstance(self.sock, TlsSocket)
+        return self.sock
 
     def send(self, data: bytes | str) -> Self:
         """Sends bytes as they are."""
@@ -47,6 +68,11 @@ class Client:
         """Sends one request and reads its answer; ``fields`` are whole lines."""
         self.send(request(target, *fields, method=method, body=body))
         return self.answer(method)
+
+    def wait_for_answer(self) -> Self:
+        """Waits for the first byte of an answer, and leaves it to ``answer``."""
+        self._buffer += self.sock.recv(1)
+        return self
 
     def answer(self, method: str = "GET") -> Answer:
         """Reads one answer; what follows it stays for the next."""
@@ -89,7 +115,7 @@ class Client:
         return received
 
     def half_close(self) -> Self:
-        """Sends FIN and goes on reading."""
+        """Sends FIN, or close_notify over TLS, and goes on reading."""
         self.sock.shutdown(socket.SHUT_WR)
         return self
 

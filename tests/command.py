@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 from tests.client import Client
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 ROOT = Path(__file__).parent.parent
 SIPHON = [sys.executable, "-m", "siphon"]
@@ -29,7 +29,7 @@ async def boom(req):
     raise ValueError("a secret")
 """
 PORT_0 = ("--listen", "127.0.0.1:0")
-_URL = re.compile(r"  listening on http://127\.0\.0\.1:([0-9]+)\n")
+_URL = re.compile(r"  listening on https?://127\.0\.0\.1:([0-9]+)\n")
 
 
 def write(folder: Path, name: str, text: str) -> None:
@@ -63,11 +63,22 @@ def run(
 
 
 class Command:
-    """A siphon process that serves. A context manager: kills what still runs at its end."""
+    """A siphon process that serves. A context manager: kills what still runs at its end.
 
-    def __init__(self, *arguments: str, cwd: Path, variables: Mapping[str, str] | None = None) -> None:
+    ``pass_fds``: descriptors that it inherits. ``prefix``: a command that ends in running siphon.
+    """
+
+    def __init__(
+        self,
+        *arguments: str,
+        cwd: Path,
+        variables: Mapping[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
+        prefix: Sequence[str] = (),
+    ) -> None:
         self.process = subprocess.Popen(
-            [*SIPHON, *arguments],
+            [*prefix, *SIPHON, *arguments],
+            pass_fds=pass_fds,
             cwd=cwd,
             env=environment(variables),
             stdout=subprocess.PIPE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -31,6 +32,19 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Service]]:
         service.stop()
     # What was logged belongs to this test's captured output, not to the next one's or the terminal.
     assert journal.flush(5)
+
+
+@pytest.fixture
+def logged(capfd: pytest.CaptureFixture[str]) -> Callable[[], list[str]]:
+    """Reads the warnings and errors that have been logged so far, without their times."""
+    lines: list[str] = []
+
+    def read() -> list[str]:
+        assert journal.flush(5)
+        lines.extend(re.findall(r"^\[[^]]+\] ((?:warning|error) .*)", capfd.readouterr().err, re.MULTILINE))
+        return lines
+
+    return read
 
 
 @pytest.fixture(scope="session")

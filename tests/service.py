@@ -5,31 +5,44 @@ from __future__ import annotations
 import dataclasses
 import sys
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from siphon.client.clients import Clients
 from siphon.client.outbound import serve_process
-from siphon.config.settings import ListenerSettings, LogSettings, Settings, TcpAddress, ThreadSettings
+from siphon.config.settings import (
+    AdminSettings,
+    ListenerSettings,
+    LogSettings,
+    Settings,
+    TcpAddress,
+    ThreadSettings,
+)
 from siphon.script.loader import load
 from siphon.threads.server import Server
 from tests.client import Client
 
 if TYPE_CHECKING:
+    import ssl
     from pathlib import Path
     from types import ModuleType
+
+
+TOP = ("clients", "log", "max_buffered_bytes", "shutdown_delay_ms", "shutdown_timeout_ms")
 
 
 class Service:
     """Serves ``source`` on 127.0.0.1, port 0.
 
     Settings are given by name: those of a listener (``request_timeout_ms=200``), of the threads
-    (``loops=1``), ``shutdown_timeout_ms``, or ``servers=(...)`` for several listeners. ``dev``:
-    tracebacks in error pages.
+    (``loops=1``), those at the top (``shutdown_timeout_ms``, ``log=LogSettings(...)``), or ``servers=(...)``
+    for several listeners. ``dev``: tracebacks in error pages. ``admin``: the address of an admin listener.
+    ``client_tls``: what ``connect`` speaks TLS with.
     """
 
     def __init__(self, source: str, folder: Path, **given: object) -> None:
         folder.mkdir()
         self._dev = bool(given.pop("dev", False))
+        self._client_tls = cast("ssl.SSLContext | None", given.pop("client_tls", None))
         self.path = folder / "app.py"
         self.path.write_text(textwrap.dedent(source))
         self.settings = _settings(given)
@@ -86,10 +99,15 @@ class Service:
         if str(self.path.parent) in sys.path:
             sys.path.remove(str(self.path.parent))
 
-    def connect(self, *, listener: int = 0, timeout_s: float = 30) -> Client:
-        """A raw client connection to a listener, the first one unless told otherwise."""
+    def connect_to_admin(self, *, timeout_s: float = 30) -> Client:
+        """A raw client connection to the admin listener."""
+        assert self.server.admin is not None
+        return Client(self.server.admin.listener.socket.getsockname(), timeout_s=timeout_s)
+
+    def connect(self, *, listener: int = 0, timeout_s: float = 30, bare: bool = False) -> Client:
+        """A raw client connection to a listener, the first unless told otherwise; ``bare``: without TLS."""
         sock = self.server.listeners[listener].socket
-        return Client(sock.getsockname(), timeout_s=timeout_s)
+        return Client(sock.getsockname(), timeout_s=timeout_s, tls=None if bare else self._client_tls)
 
 
 def _settings(given: dict[str, object]) -> Settings:
@@ -97,16 +115,17 @@ def _settings(given: dict[str, object]) -> Settings:
     listeners = {field.name for field in dataclasses.fields(ListenerSettings)}
     thread_options = {"loops": 2, **{key: given[key] for key in given if key in threads}}
     listener_options = {key: given[key] for key in given if key in listeners}
-    unknown = set(given) - threads - listeners - {"servers", "shutdown_timeout_ms", "clients"}
+    unknown = set(given) - threads - listeners - {"servers", "admin", *TOP}
     assert not unknown, unknown
     servers = given.get("servers")
     if servers is None:
         options = {"listen": TcpAddress("127.0.0.1", 0), **listener_options}
         servers = (ListenerSettings(**options),)  # type: ignore[arg-type]
+    top = {"shutdown_timeout_ms": 10_000, "log": LogSettings(access=False)}
+    top |= {key: given[key] for key in given if key in TOP}
     return Settings(
         servers=servers,  # type: ignore[arg-type]
         threads=ThreadSettings(**thread_options),  # type: ignore[arg-type]
-        clients=given.get("clients", {}),  # type: ignore[arg-type]
-        shutdown_timeout_ms=given.get("shutdown_timeout_ms", 10_000),  # type: ignore[arg-type]
-        log=LogSettings(access=False),
+        admin=AdminSettings(given.get("admin")),  # type: ignore[arg-type]
+        **top,  # type: ignore[arg-type]
     )

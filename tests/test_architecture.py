@@ -23,12 +23,12 @@ FUNCTION_LINES_MAX = 50
 LAYERS = (
     ("errors", "version", "url"),
     ("config",),
-    ("journal", "forwarded", "wakeup"),
+    ("entries", "journal", "forwarded", "client_certificate", "wakeup"),
     ("messages",),
     ("wire",),
     ("script",),
     ("client",),
-    ("http", "log"),
+    ("http", "log", "metrics"),
     ("routing",),
     ("dispatch",),
     ("threads",),
@@ -39,7 +39,7 @@ LAYERS = (
     ("__main__",),
 )
 LEVEL = {name: level for level, layer in enumerate(LAYERS) for name in layer}
-SCRIPTS_ONLY = {"http", "log"}
+SCRIPTS_ONLY = {"http", "log", "metrics"}
 # Functions that make functions. They run when the server starts or stops, never for a request: a class
 # that is made at run time is never freed on 3.13, and either costs time.
 MADE_ONCE = {

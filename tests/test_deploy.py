@@ -253,7 +253,9 @@ http {{
 def test_behind_nginx_the_client_is_the_client_and_connections_are_kept(tmp_path: Path) -> None:
     write(tmp_path, "app.py", WHO)
     page = (ROOT / "docs/deployment.md").read_text(encoding="utf-8")
-    (settings,) = [block.text for block in blocks(page) if block.title == "http.yaml"]
+    (settings,) = [
+        block.text for block in blocks(page[page.index("## Behind nginx") :]) if block.title == "http.yaml"
+    ]
     write(tmp_path, "http.yaml", settings)
     certificates = Certificates(tmp_path)
     with Command("app.py", *PORT_0, cwd=tmp_path).started() as command:

@@ -10,17 +10,27 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scripts import tables as tables_drawn
-from siphon import http
+from siphon import http, metrics
+from siphon.config.access_format import ATOMS
 from siphon.config.settings import ListenerSettings, Settings, ThreadSettings
+from siphon.threads.exposition import Exposition
+from siphon.threads.lanes import Lanes
+from siphon.threads.tally import Tally
+from siphon.threads.watchdog import Watchdog
 from siphon.wire.states import OWNERS, TABLE
+from tests.client import Client
 from tests.command import PORT_0, ROOT, Command, write
 from tests.page import blocks
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.certificates import Certificates
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DESIGN = (ROOT / "docs/design.md").read_text(encoding="utf-8")
+CONFIGURATION = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+DEPLOYMENT = (ROOT / "docs/deployment.md").read_text(encoding="utf-8")
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -49,15 +59,22 @@ def test_every_file_that_the_design_names_is_there() -> None:
     assert not [name for name in named if not (ROOT / "siphon" / name).exists()]
 
 
-def test_the_threads_of_a_server_are_those_in_the_table(tmp_path: Path) -> None:
+def test_the_threads_of_a_server_are_those_in_the_table(tmp_path: Path, certificates: Certificates) -> None:
     write(tmp_path, "app.py", THREADS_SCRIPT)
-    with Command("app.py", *PORT_0, "--acceptors", "2", "--loops", "3", cwd=tmp_path).started() as command:
+    servers = f"servers: [{{}}, {{tls: {{cert_path: {certificates.server.combined}}}}}]"
+    write(tmp_path, "http.yaml", f"{servers}\nthreads: {{secure: 2}}\nadmin: {{listen: '127.0.0.1:0'}}\n")
+    options = [*PORT_0, *PORT_0, "--acceptors", "2", "--loops", "3"]
+    with Command("app.py", *options, cwd=tmp_path).started() as command:
+        (admin,) = re.findall(r"  admin on http://127\.0\.0\.1:(\d+)\n", command.banner)
+        with Client(("127.0.0.1", int(admin))) as client:
+            client.get("/metrics")
         names = command.connect().get(f"/{command.ports[0]}").body.decode().split()
         command.signal(signal.SIGTERM)
         assert command.ended()[0] == 0
     documented = {row[0].strip("`").replace("-N", "") for row in table(DESIGN, "## Threads")} - {"main"}
     assert {re.sub(r"-\d+$", "", name) for name in names} == documented | {"MainThread"}
     assert sum("acceptor" in name for name in names) == 2
+    assert sum("secure" in name for name in names) == 2
     assert sum("loop" in name for name in names) == 3
     assert sum("blocking" in name for name in names) == ThreadSettings().blocking_min
 
@@ -113,10 +130,32 @@ def test_the_tables_of_a_page_are_those_of_the_code(page: Path) -> None:
 
 def test_every_section_of_the_configuration_has_a_table() -> None:
     headings = re.findall(r"^## (.+)$", tables_drawn.settings(), re.MULTILINE)
-    assert {"`servers[]`", "`threads`", "`clients.<name>`", "`log`", "At the top"} <= set(headings)
+    sections = {"`servers[]`", "`servers[].tls`", "`threads`", "`clients.<name>`", "`log`", "At the top"}
+    assert sections <= set(headings)
     rows = tables(tables_drawn.settings())
     assert len(rows) == len(headings)
     assert all(all(meaning for _, _, meaning, _ in one) for one in rows)
+
+
+def test_every_atom_of_the_access_log_is_documented() -> None:
+    rows = table(CONFIGURATION, "## The access log")
+    assert [cell.strip("`sdf") for cell, _ in rows] == [f"%({atom})" for atom in ATOMS]
+
+
+def test_every_metric_is_documented_with_its_labels() -> None:
+    lanes = Lanes(ThreadSettings(), access_log=False, dev=False, tally=Tally())
+    assert lanes.tally is not None
+    lanes.tally.new_cells().answered("/", "GET", 200, 0.1)
+    lanes.tally.new_cells()
+    exposition = Exposition(lanes.tally, lanes, [], [], Watchdog(lanes, 1.0))
+    given = {family.name: tuple(getattr(family, "_labelnames", ())) for family in exposition._own()}
+    documented = {
+        re.sub(r"_total$|_info$", "", name.strip("`")): tuple(labels.split(", ")) if labels else ()
+        for name, labels, _ in table(DEPLOYMENT, "## Watching it")
+    }
+    assert documented.pop("siphon_build") == ("version", "python")
+    assert given.pop("siphon_build") == ()
+    assert given == documented
 
 
 def test_the_states_and_moves_are_all_drawn() -> None:
@@ -135,6 +174,8 @@ def test_every_name_that_a_script_can_use_is_in_the_script_api() -> None:
     assert set(http.__all__) - shown == {"HttpStatusError"}
     assert "`http.HttpStatusError` is `http.HTTPStatusError`" in page
     assert "::: siphon.log\n" in page
+    assert "::: siphon.metrics\n" in page
+    assert metrics.__all__
 
 
 # The README and how to take part ---------------------------------------------------------------

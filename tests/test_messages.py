@@ -13,6 +13,7 @@ from siphon.errors import HTTPStatusError
 from siphon.messages import FieldsArgument, Headers, Request, Response, plain, reason_phrase
 
 if TYPE_CHECKING:
+    from siphon.client_certificate import ClientCertificate
     from siphon.config.settings import Network
 
 # Headers -----------------------------------------------------------------------------------------
@@ -232,6 +233,8 @@ class Source:
     path_params: dict[str, str] | None = None
     trusted_proxies: tuple[Network, ...] = ()
     peer: str = "10.0.0.1:5000"
+    scheme: str = "http"
+    client_certificate: ClientCertificate | None = None
     body: bytes = b"body"
     disconnected: bool = False
 
@@ -332,6 +335,18 @@ def test_the_client_is_whom_a_trusted_proxy_names() -> None:
     assert made("/", field).client == "10.0.0.1:5000"
     assert made("/", field, trusted="10.0.0.0/8").client == "203.0.113.9:0"
     assert made("/", field, trusted="192.168.0.0/16").client == "10.0.0.1:5000"
+
+
+def test_scheme_and_host_are_the_requests_own_or_what_a_trusted_proxy_says() -> None:
+    fields = ((b"Host", b"own:80"), (b"X-Forwarded-Proto", b"https"), (b"X-Forwarded-Host", b"asked"))
+    plain_one = made("/", *fields)
+    assert (plain_one.scheme, plain_one.host) == ("http", "own:80")
+    behind = made("/", *fields, trusted="10.0.0.0/8")
+    assert (behind.scheme, behind.host) == ("https", "asked")
+    other = made("/", *fields, trusted="192.168.0.0/16")
+    assert (other.scheme, other.host) == ("http", "own:80")
+    assert made("/").host == ""
+    assert Request(Source(Head("/"), scheme="https")).scheme == "https"
 
 
 def test_other_attributes_may_be_set_on_a_request() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ from tests.page import Player, agrees, blocks, commands
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.certificates import Certificates
+
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 # That page has scripts for other frameworks as well: tests/test_migrating.py runs them.
 PLAYED = [page for page in PAGES if page.name != "migrating.md"]
@@ -24,7 +27,12 @@ FILES = ("--file", "--filename")
 
 
 @pytest.mark.parametrize("page", PLAYED, ids=lambda page: page.name)
-def test_every_block_of_a_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
+def test_every_block_of_a_page_does_what_it_says(
+    page: Path, tmp_path: Path, certificates: Certificates
+) -> None:
+    named = {"cert.pem": certificates.server.certificate, "key.pem": certificates.server.key}
+    for name, path in (named | {"clients.pem": certificates.authority.certificate}).items():
+        shutil.copy(path, tmp_path / name)
     with Player(tmp_path) as player:
         for block in blocks(page.read_text(encoding="utf-8")):
             player.play(block)

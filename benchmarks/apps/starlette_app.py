@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from starlette.applications import Starlette  # type: ignore[import-not-found]
-from starlette.responses import Response  # type: ignore[import-not-found]
-from starlette.routing import Route  # type: ignore[import-not-found]
+from starlette.applications import Starlette
+from starlette.responses import Response
+from starlette.routing import Route
 
 from benchmarks.apps import work
 

@@ -1,4 +1,4 @@
-"""Two bytes, and the mixed scenario's routes, as a WSGI application."""
+"""The routes of what blocks and computes, as a WSGI application."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -9,9 +9,14 @@ from benchmarks.apps import work
 def app(environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
     """A WSGI application."""
     path = environ["PATH_INFO"]
-    if path == "/sleep":
+    body = b"ok"
+    if path == "/compute":
+        body = work.compute()
+    elif path == "/block":
+        work.block()
+    elif path == "/sleep":
         work.sleep()
     elif path == "/burn":
         work.burn()
-    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "2")])
-    return [b"ok"]
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+    return [body]

@@ -150,11 +150,12 @@ class Streams:
                 "the connection was closed before anything in HTTP/2 came: does the upstream speak it?",
                 broke_off=True,
             )
-        if error is not None:
-            return error
         because = ""
         if self._goaway is not None and self._goaway.error_code:
             because = f" ({name_of(self._goaway.error_code)}{_debug(self._goaway)})"
+        if error is not None and not because:
+            return error
+        # What an upstream has said says more than how its connection went.
         return ResponseRefused(f"the connection was closed before the answer ended{because}", broke_off=True)
 
     def refuse_line(self) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+from collections import deque
+from queue import Empty
 from typing import TYPE_CHECKING, Any, cast
 
 from urllib3 import HTTPConnectionPool
@@ -28,6 +30,27 @@ if TYPE_CHECKING:
     from siphon.url import Origin, Url
 
 
+class _Places:
+    """The places of a pool, in the stead of a LifoQueue: nobody ever waits for one.
+
+    A deque, whose ends are thread-safe, is enough for that, and spares each call two locks (4 µs).
+    """
+
+    def __init__(self, maxsize: int) -> None:
+        self._places: deque[Connection | None] = deque(maxlen=maxsize)
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Connection | None:
+        """The place that was given back last. Raises queue.Empty."""
+        try:
+            return self._places.pop()
+        except IndexError:
+            raise Empty from None
+
+    def put(self, item: Connection | None, block: bool = True, timeout: float | None = None) -> None:
+        """Gives a place back."""
+        self._places.append(item)
+
+
 class OriginPool(HTTPConnectionPool):
     """The connections to one origin. ``slots`` has as many places as the pool has connections.
 
@@ -37,6 +60,7 @@ class OriginPool(HTTPConnectionPool):
     """
 
     ConnectionCls = Connection
+    QueueCls = _Places  # type: ignore[assignment]
 
     def __init__(
         self,

@@ -35,11 +35,21 @@ class UnixAddress:
         return f"unix:{self.path}"
 
 
-type Address = TcpAddress | UnixAddress
+@dataclass(frozen=True, slots=True)
+class FdAddress:
+    """A socket that the process was started with, by the number of its descriptor."""
+
+    number: int
+
+    def __str__(self) -> str:
+        return f"fd:{self.number}"
+
+
+type Address = TcpAddress | UnixAddress | FdAddress
 
 
 def parse_address(text: str) -> Address:
-    """Reads ``host:port``, ``[v6]:port`` or ``unix:/path``; IP addresses come back in their short form.
+    """Reads ``host:port``, ``[v6]:port``, ``unix:/path`` or ``fd:N``; IP addresses come back in short form.
 
     Raises ValueError with a message for the operator.
     """
@@ -47,6 +57,8 @@ def parse_address(text: str) -> Address:
         raise ValueError("the address is missing: write host:port, [v6]:port or unix:/path")
     if text.startswith("unix:"):
         return UnixAddress(_unix_path(text.removeprefix("unix:")))
+    if text.startswith("fd:"):
+        return FdAddress(_descriptor(text.removeprefix("fd:")))
     if text.startswith("["):
         bracketed = _BRACKETED.fullmatch(text)
         if bracketed is None:
@@ -78,6 +90,12 @@ def _unix_path(path: str) -> str:
             f"choose a shorter path than {shown(os.path.dirname(path) + '/')} leads to"
         )
     return path
+
+
+def _descriptor(number: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,7}", number):
+        raise ValueError(f"an inherited socket is named by its descriptor, such as fd:3, not {shown(number)}")
+    return int(number)
 
 
 def _host(host: str) -> str:

@@ -211,6 +211,8 @@ class Setting:
     doc: str
     override: str | None
     """The name by which the command line and the environment can override it, such as ``log_level``."""
+    required: bool = False
+    """Whether a section without it is refused."""
 
     @property
     def option(self) -> str:
@@ -226,6 +228,11 @@ class Setting:
 def setting[T](default: T, check: Check, doc: str, *, override: str | None = None) -> T:
     """A dataclass field that ``http.yaml`` can set: its default, its check and one line of documentation."""
     return field(default=default, metadata={Setting: Setting(check, doc, override)})
+
+
+def required_setting(check: Check, doc: str) -> Any:
+    """A field like ``setting``'s that has no default: its section is of no use without it."""
+    return field(metadata={Setting: Setting(check, doc, None, required=True)})
 
 
 def computed_setting[T](

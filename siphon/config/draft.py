@@ -46,7 +46,15 @@ def read_section[T](of: type[T], node: Node, path: str, report: Report) -> Draft
             _read_entry(draft, entry, report)
     elif not isinstance(node, Broken) and not _is_section(node):
         report.add(node.place, path, _wrong_kind(Section(of), node))
+        return draft
+    _require(draft, report)
     return draft
+
+
+def _require(draft: Draft[Any], report: Report) -> None:
+    for name, setting in settings_of(draft.of).items():
+        if setting.required and name not in draft.given:
+            report.add(draft.place, joined(draft.path, name), "must be given")
 
 
 def _read_entry(draft: Draft[Any], entry: Entry, report: Report) -> None:

@@ -6,12 +6,22 @@ from pathlib import Path
 from typing import Any
 
 from siphon.config import document, source
+from siphon.config.activation import Passed, activate, activate_admin, passed_sockets
 from siphon.config.address import Address, TcpAddress, parse_address
+from siphon.config.certificates import server_context
 from siphon.config.check import Check, FileText, Flag, Section, Whole, settings_of
 from siphon.config.document import Plain
 from siphon.config.draft import Draft, Given, read_section
-from siphon.config.report import Place, Report, joined, shown
-from siphon.config.settings import ClientSettings, ListenerSettings, Settings, ThreadSettings
+from siphon.config.report import Place, Report, joined, quoted, shown
+from siphon.config.settings import (
+    AdminSettings,
+    ClientSettings,
+    ListenerSettings,
+    Settings,
+    ThreadSettings,
+    TlsSettings,
+)
+from siphon.errors import ConfigError
 
 _WORDS = {
     "1": True,
@@ -50,9 +60,13 @@ def load(script: Path, *, config: Path | None, environ: Mapping[str, str], overr
     sections = _sections(draft)
     for section in sections:
         _override(section, environ, overrides, report)
-    servers = _servers(draft, _addresses(environ, overrides, report))
     threads = next(section for section in sections if section.of is ThreadSettings)
-    _check_servers(servers, report)
+    admin = next(section for section in sections if section.of is AdminSettings)
+    passed = activate_admin(admin, passed_sockets(environ, report))
+    servers = _servers(draft, _addresses(environ, overrides, report), passed)
+    _check_servers(servers, admin, report)
+    for server in servers:
+        _check_tls(server, report)
     _check_threads(threads, report)
     _check_clients(draft, report)
     report.raise_if_any()
@@ -134,19 +148,26 @@ def _address(text: str, place: Place, report: Report) -> Given:
         return Given(place, None, sound=False)
 
 
-def _servers(draft: Draft[Settings], addresses: list[Given]) -> list[Draft[ListenerSettings]]:
-    """The file's listeners, or one for each of ``addresses``: the file's limits in order, then defaults."""
+def _servers(
+    draft: Draft[Settings], addresses: list[Given], passed: list[Passed]
+) -> list[Draft[ListenerSettings]]:
+    """The file's listeners, or one for each of ``addresses``: the file's limits in order, then defaults.
+
+    Sockets that were passed take the place of the file's addresses, where no others do.
+    """
     given = draft.given.get("servers")
     servers: list[Draft[ListenerSettings]] = [] if given is None else list(given.value or ())
     if not addresses:
-        return servers
+        return activate(servers, passed)
     servers += [Draft(ListenerSettings, "", address.place) for address in addresses[len(servers) :]]
     for server, address in zip(servers, addresses, strict=False):
         server.given["listen"] = address
     return servers[: len(addresses)]
 
 
-def _check_servers(servers: list[Draft[ListenerSettings]], report: Report) -> None:
+def _check_servers(
+    servers: list[Draft[ListenerSettings]], admin: Draft[AdminSettings], report: Report
+) -> None:
     """Names and addresses belong to one listener each."""
     names: dict[str, Place] = {}
     addresses: dict[Address, Place] = {}
@@ -158,16 +179,39 @@ def _check_servers(servers: list[Draft[ListenerSettings]], report: Report) -> No
                 problem = f"a second listener named {shown(name.value)}; the first is at {first}"
                 report.add(name.place, joined(server.path, "name"), problem)
         listen = server.given.get("listen", Given(server.place, ListenerSettings().listen))
-        if listen.sound and not _is_free_port(listen.value):
-            first = addresses.setdefault(listen.value, listen.place)
-            if first is not listen.place:
-                key = joined(server.path, "listen") if listen.place.line else ""
-                report.add(listen.place, key, f"a second listener on {listen.value}; the first is at {first}")
+        _check_address(listen, server.path, addresses, report)
+    if "listen" in admin.given:
+        _check_address(admin.given["listen"], admin.path, addresses, report)
+
+
+def _check_address(listen: Given, path: str, addresses: dict[Address, Place], report: Report) -> None:
+    if listen.sound and not _is_free_port(listen.value):
+        first = addresses.setdefault(listen.value, listen.place)
+        if first is not listen.place:
+            key = joined(path, "listen") if listen.place.line else ""
+            report.add(listen.place, key, f"a second listener on {listen.value}; the first is at {first}")
 
 
 def _is_free_port(address: Address) -> bool:
     """Whether the system chooses the port, so that two listeners may ask for the same."""
     return isinstance(address, TcpAddress) and address.port == 0
+
+
+def _check_tls(server: Draft[ListenerSettings], report: Report) -> None:
+    """The certificate, its key and the clients' CA can be read, and belong together."""
+    given = server.given.get("tls")
+    if given is None or not given.sound:
+        return
+    tls: Draft[TlsSettings] = given.value
+    _find_files(tls, Path(server.place.source).parent, report)
+    if "cert_path" not in tls.given or not all(one.sound for one in tls.given.values()):
+        return
+    try:
+        server_context(tls.build())
+    except ConfigError as refusal:
+        for problem in refusal.problems:
+            at = tls.given.get(problem.key, given).place
+            report.add(at, joined(tls.path, problem.key) if problem.key else tls.path, problem.message)
 
 
 def _check_threads(threads: Draft[ThreadSettings], report: Report) -> None:
@@ -195,13 +239,15 @@ def _find_files(section: Draft[Any], folder: Path, report: Report) -> None:
         if not isinstance(setting.check, FileText) or given is None or not isinstance(given.value, str):
             continue
         path = folder / given.value
+        sound = True
         try:
             path.open("rb").close()
         except OSError as error:
+            sound = False
             report.add(
-                given.place, joined(section.path, name), f"cannot read {shown(str(path))}: {error.strerror}"
+                given.place, joined(section.path, name), f"cannot read {quoted(str(path))}: {error.strerror}"
             )
-        section.given[name] = Given(given.place, str(path))
+        section.given[name] = Given(given.place, str(path), sound=sound)
 
 
 def _complete_threads(threads: Draft[ThreadSettings]) -> None:

@@ -51,9 +51,14 @@ def shown(value: object) -> str:
             return "true" if value else "false"
         case str():
             cut = value if len(value) <= _SHOWN_MAX else value[: _SHOWN_MAX - 3] + "..."
-            return json.dumps(cut, ensure_ascii=False)
+            return quoted(cut)
         case _:
             return str(value)
+
+
+def quoted(text: str) -> str:
+    """Text in quotes and whole, such as the path of a file: of a long one the end is what matters."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def joined(path: str, key: str) -> str:

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, get_args
 
-from siphon.config.address import Address, TcpAddress, UnixAddress
+from siphon.config.access_format import DEFAULT as DEFAULT_ACCESS_FORMAT
+from siphon.config.access_format import AccessFormat
+from siphon.config.address import Address, FdAddress, TcpAddress, UnixAddress
 from siphon.config.check import (
     AddressText,
     Choice,
@@ -20,13 +22,16 @@ from siphon.config.check import (
     UrlText,
     Whole,
     computed_setting,
+    required_setting,
     setting,
 )
 from siphon.config.cpus import usable_cpus
 
 __all__ = [
     "Address",
+    "AdminSettings",
     "ClientSettings",
+    "FdAddress",
     "ListenerSettings",
     "LogFormat",
     "LogLevel",
@@ -35,6 +40,7 @@ __all__ = [
     "Settings",
     "TcpAddress",
     "ThreadSettings",
+    "TlsSettings",
     "UnixAddress",
     "usable_cpus",
 ]
@@ -48,22 +54,42 @@ _THREADS = Whole(1, 10_000)
 
 
 @dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """The ``tls`` of one listener; its paths are complete once they have been read from ``http.yaml``."""
+
+    cert_path: str = required_setting(FileText(), "The certificate in PEM, then those that lead to its CA.")
+    key_path: str | None = setting(
+        None, FileText(), "The private key in PEM; it is in the file of cert_path unless it is given."
+    )
+    client_ca: str | None = setting(
+        None,
+        FileText(),
+        "CA certificates in PEM: only clients with a certificate that these vouch for are let in.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class ListenerSettings:
     """One entry of ``servers``: an address and the limits of its connections."""
 
     listen: Address = setting(
         TcpAddress("127.0.0.1", 8080),
         AddressText(),
-        "Where to listen: host:port, [v6]:port or unix:/path; port 0 lets the system choose.",
+        "Where to listen: host:port, [v6]:port, unix:/path or fd:N; port 0 lets the system choose.",
         override="listen",
     )
     name: str | None = setting(None, Text(), "The name by which a route says that it is served here; unique.")
+    tls: TlsSettings | None = setting(
+        None, Section(TlsSettings), "The certificate of a listener that speaks TLS; without it, cleartext."
+    )
     max_body_bytes: int = setting(1_048_576, Whole(0), "The largest request body in bytes; past it 413.")
     request_timeout_ms: int = setting(
         30_000, _MILLISECONDS, "Time from the complete request to its answer, queueing included; past it 504."
     )
     trusted_proxies: tuple[Network, ...] = setting(
-        (), ListOf(NetworkText()), "Peers whose X-Forwarded-For is believed: addresses and networks."
+        (),
+        ListOf(NetworkText()),
+        "Peers whose word on the client counts: addresses and networks; see Behind a proxy.",
     )
     max_header_bytes: int = setting(
         16_384, Whole(256, 1_048_576), "The largest request head in bytes; past it 431."
@@ -96,7 +122,7 @@ class ListenerSettings:
         True, Flag(), "Whether an async handler is cancelled when its client goes away."
     )
     proxy_protocol: bool = setting(
-        False, Flag(), "Whether every connection begins with a PROXY protocol header."
+        False, Flag(), "Whether every connection begins with a PROXY protocol header, version 1 or 2."
     )
     reuse_port: bool = setting(False, Flag(), "Whether another process may listen on the same port.")
     server_header: bool = setting(True, Flag(), "Whether answers carry a Server header.")
@@ -109,6 +135,7 @@ class ThreadSettings:
     acceptors: int = setting(
         1, Whole(1, 64), "Threads that accept connections and read requests.", override="acceptors"
     )
+    secure: int = setting(1, Whole(1, 64), "Threads that do the same for listeners that speak TLS.")
     loops: int = computed_setting(
         usable_cpus,
         Whole(1, 1_024),
@@ -128,6 +155,11 @@ class ThreadSettings:
         64, _THREADS, "The most threads for the connections of http.Client, over all clients."
     )
     max_in_flight: int = setting(4_096, _PER_LISTENER, "Requests in work at once; past it 503.")
+    stall_after_ms: int = setting(
+        30_000,
+        Whole(0, 2_147_483_647),
+        "Time without progress after which a lane that has work is logged, stacks included; 0: never.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +203,15 @@ class ClientSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AdminSettings:
+    """The listener for probes and metrics."""
+
+    listen: Address | None = setting(
+        None, AddressText(), "Where /healthz, /readyz and /metrics are answered, for nobody but operators."
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class LogSettings:
     """What is logged, and how a line looks."""
 
@@ -184,6 +225,9 @@ class LogSettings:
         "text", Choice(get_args(LogFormat.__value__)), "Lines for people, or one JSON object a line."
     )
     access: bool = setting(True, Flag(), "Whether every request is logged.", override="access_log")
+    access_format: str = setting(
+        DEFAULT_ACCESS_FORMAT, AccessFormat(), "How a request's line looks as text; its atoms are below."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +243,18 @@ class Settings:
     clients: Mapping[str, ClientSettings] = setting(
         MappingProxyType({}), MapOf(Section(ClientSettings)), "What http.Client(name) stands for."
     )
+    max_buffered_bytes: int = setting(
+        268_435_456,
+        Whole(0, 1 << 50),
+        "Bytes of request bodies in memory at once, over all connections; past it 503.",
+    )
     shutdown_timeout_ms: int = setting(
         30_000, _MILLISECONDS, "Time for requests in work to finish on a stop; then they are cancelled."
+    )
+    shutdown_delay_ms: int = setting(
+        0, Whole(0, 2_147_483_647), "Time on a stop with /readyz at 503 while clients are still accepted."
+    )
+    admin: AdminSettings = setting(
+        AdminSettings(), Section(AdminSettings), "Probes and metrics, on a thread of their own."
     )
     log: LogSettings = setting(LogSettings(), Section(LogSettings), "What is logged, and how.")

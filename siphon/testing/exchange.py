@@ -11,7 +11,9 @@ from siphon.threads.held import WAKE_UP, Held, Visit
 
 if TYPE_CHECKING:
     from siphon.messages import Request, Response
+    from siphon.threads.exchange import Worker
     from siphon.threads.held import Inner, Wakening
+    from siphon.threads.tally import Cells
     from siphon.wire.encode import Encoder
 
 
@@ -66,12 +68,12 @@ class HarnessExchange(Exchange):
         finally:
             self.error = None
 
-    def answer(self, response: Response, encoder: Encoder) -> None:
+    def answer(self, response: Response, worker: Worker) -> None:
         # The server's acceptor would have answered meanwhile; sync code on the calling thread keeps it busy.
         if monotonic() < self.deadline:
-            super().answer(response, encoder)
+            super().answer(response, worker)
         else:
-            self.took_too_long(encoder)
+            self.took_too_long(worker.encoder)
 
 
 class Caller(Held):
@@ -80,12 +82,13 @@ class Caller(Held):
     Meanwhile it is the blocking worker of its exchange, so that a sync handler costs no change of thread.
     """
 
-    __slots__ = ("_exchange", "encoder", "finished")
+    __slots__ = ("_exchange", "cells", "encoder", "finished")
 
     def __init__(self, exchange: HarnessExchange, encoder: Encoder) -> None:
         super().__init__()
         self._exchange = exchange
         self.encoder = encoder
+        self.cells: Cells | None = None
         self.finished = 0
 
     def wake(self) -> None:

@@ -20,6 +20,7 @@ from siphon.testing.recorded_log import RecordedLog
 from siphon.testing.script import load_file, load_source
 from siphon.testing.server import InProcessServer, make_site
 from siphon.testing.upstream import Upstream
+from siphon.threads.buffered import BufferedBytes
 
 if TYPE_CHECKING:
     import os
@@ -69,6 +70,7 @@ class HttpTestHarness:
         settings = settings_from(config or {}, "config")
         self._servers = settings.servers if config and "servers" in config else ()
         self._http = Upstream(settings.clients, strict=strict)
+        self._buffered = BufferedBytes(settings.max_buffered_bytes)
         self._log = RecordedLog()
         self._raise_exceptions = raise_exceptions
         self._context = Context().run(_context, self._http, self._log)
@@ -244,7 +246,7 @@ class HttpTestHarness:
         routes = registry.routes
         if self._servers or listener is not None:
             routes = routes_on(settings.name if listener is None else listener, routes, names)
-        return make_site(settings, routes, registry.middlewares)
+        return make_site(settings, routes, registry.middlewares, self._buffered)
 
     # Ends --------------------------------------------------------------------------------------
 

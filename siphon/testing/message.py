@@ -12,6 +12,7 @@ from siphon.messages import Headers, Request, Response
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from siphon.client_certificate import ClientCertificate
     from siphon.config.settings import Network
     from siphon.messages import FieldsArgument
 
@@ -100,6 +101,8 @@ class _Given:
     peer: str
     trusted_proxies: tuple[Network, ...] = ()
     disconnected: bool = False
+    scheme: str = "http"
+    client_certificate: ClientCertificate | None = None
 
 
 class MockRequest(Request):

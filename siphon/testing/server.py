@@ -16,6 +16,7 @@ from siphon.dispatch import compile_chain, is_async
 from siphon.errors import RequestRefused
 from siphon.routing import Router
 from siphon.testing.exchange import Caller, HarnessExchange, MemorySocket
+from siphon.threads.channel import Cleartext
 from siphon.threads.connection import TOO_SLOW, Connection
 from siphon.threads.hooks import HookRun
 from siphon.threads.lanes import Lanes
@@ -30,17 +31,23 @@ if TYPE_CHECKING:
 
     from siphon.config.settings import ListenerSettings
     from siphon.script.registry import Hook, Middleware, Route
+    from siphon.threads.buffered import BufferedBytes
 
 _STOP_GRACE_S: Final = 5.0
 # Sync members run on the thread that makes the request. These are for what goes on after its answer.
 _THREADS: Final = ThreadSettings(loops=1, blocking_min=1)
 
 
-def make_site(settings: ListenerSettings, routes: Sequence[Route], middlewares: Sequence[Middleware]) -> Site:
+def make_site(
+    settings: ListenerSettings,
+    routes: Sequence[Route],
+    middlewares: Sequence[Middleware],
+    buffered: BufferedBytes,
+) -> Site:
     """What one listener serves; raises ScriptError where two routes contradict each other."""
     # A test says itself who its client is.
     settings = replace(settings, proxy_protocol=False)
-    return Site(settings, Router(routes, functools.partial(compile_chain, middlewares)))
+    return Site(settings, Router(routes, functools.partial(compile_chain, middlewares)), buffered)
 
 
 class InProcessServer:
@@ -80,13 +87,14 @@ class InProcessServer:
     ) -> tuple[bytes, BaseException | None]:
         sock = MemorySocket()
         now = monotonic()
-        connection = Connection(sock, client, site, self, now)
+        connection = Connection(Cleartext(sock), client, site, self, now)
         encoder = Encoder()
         try:
             head = connection.incoming.receive(message)
             if head is None:
                 raise RequestRefused(408, TOO_SLOW)
             if connection.incoming.begun:
+                connection.incoming.discard()
                 raise ValueError("the body is longer than the request's fields say")
             chain, found = site.router.match(head.method, head.target)
         except RequestRefused as error:
@@ -94,7 +102,7 @@ class InProcessServer:
             return sock.sent, None
         if path_params is not None:
             found = dict(path_params)
-        body = connection.incoming.body
+        body = connection.incoming.take_body()
         exchange = HarnessExchange(connection, self._lanes, head, body, chain, found, now)
         exchange.deadline = now + site.request_timeout_s
         exchange.error = None

@@ -7,7 +7,7 @@ import threading
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from siphon.errors import RequestRefused
+from siphon.errors import OtherProtocol, RequestRefused
 from siphon.messages import plain
 from siphon.threads.admission import Admission
 from siphon.threads.connection import OWNER_NEEDED, TOO_SLOW, Connection, peer_name
@@ -18,11 +18,9 @@ from siphon.wakeup import Wakeup
 from siphon.wire.encode import Encoder
 from siphon.wire.states import (
     BODY,
-    BODY_BEGUN,
     CLOSED,
     DISPATCHED,
     HEAD,
-    HEAD_BEGUN,
     IDLE,
     LINGERING,
     RUNNING,
@@ -38,10 +36,10 @@ if TYPE_CHECKING:
     from siphon.threads.listener import Listener
     from siphon.wire.head import RequestHead
 
-_RECV_BYTES: Final = 65_536
-# What is read ahead of a request that is being answered; past it the client waits.
-_AHEAD_MAX_BYTES: Final = 65_536
-_DRAIN_PATIENCE_S: Final = 1.0
+# A refusal lets the next pipelined request go ahead, which may be refused too: a row of them must end.
+_HAND_OVERS_A_TURN: Final = 16
+# What a client that speaks TLS understands: a fatal alert, "protocol version" (RFC 8446 section 6).
+_ALERT: Final = b"\x15\x03\x01\x00\x02\x02\x46"
 _BEING_ANSWERED: Final = frozenset({RUNNING, SENDING})
 _ARRIVING: Final = frozenset({HEAD, BODY})
 
@@ -54,10 +52,14 @@ class Acceptor(threading.Thread):
     after they have set a connection idle under its own lock.
     """
 
+    kind = "acceptor"
+    # A turn's share: they are accepted faster than anything else is done.
+    accepts_a_turn = 128
+
     def __init__(
         self, number: int, listeners: list[Listener], lanes: Lanes, drained: Callable[[Acceptor], None]
     ) -> None:
-        super().__init__(name=f"siphon-acceptor-{number}", daemon=True)
+        super().__init__(name=f"siphon-{self.kind}-{number}", daemon=True)
         self._lanes = lanes
         self._drained = drained
         self._lock = threading.Lock()
@@ -67,8 +69,10 @@ class Acceptor(threading.Thread):
         self.draining = False
         # This thread's own.
         self._poller = make_poller()
+        self._poll = self._poller.poll
         self._wakeup = Wakeup()
         self._encoder = Encoder()
+        self._cells = lanes.tally.new_cells() if lanes.tally is not None else None
         self.connections: dict[int, Connection] = {}
         self._drain_begun = False
         self.now = monotonic()
@@ -119,7 +123,7 @@ class Acceptor(threading.Thread):
 
     def _turn(self) -> None:
         next_due = min(self._wheel.next_due, self._admission.resume_at)
-        events = self._poller.poll(None if next_due == math.inf else max(0.0, next_due - self.now))
+        events = self._poll(None if next_due == math.inf else max(0.0, next_due - self.now))
         self.now = now = monotonic()
         connections = self.connections
         for fd, mask in events:
@@ -138,15 +142,18 @@ class Acceptor(threading.Thread):
                 self._look_at_deadline(connection)
         if now >= self._admission.resume_at:
             self._admission.resume()
-        # More than once where a refusal lets the next pipelined request go ahead.
-        while self._for_loops or self._for_workers:
+        for _ in range(_HAND_OVERS_A_TURN):
+            if not (self._for_loops or self._for_workers):
+                break
             self._hand_over()
+        else:
+            self._wakeup.set()
 
     # Reading -----------------------------------------------------------------------------------
 
     def _read(self, connection: Connection) -> None:
         try:
-            data = connection.recv(_RECV_BYTES)
+            data = connection.recv(connection.incoming.appetite_bytes)
         except BlockingIOError:
             return
         except OSError:
@@ -162,7 +169,7 @@ class Acceptor(threading.Thread):
             if busy:
                 connection.input_waits = True
         if busy:
-            if connection.incoming.keep(data) > _AHEAD_MAX_BYTES:
+            if not connection.incoming.keep(data):
                 connection.reading = False
                 self._watch(connection)
         elif state != LINGERING:
@@ -178,12 +185,9 @@ class Acceptor(threading.Thread):
         if head is not None:
             self._dispatch(connection, head)
         elif connection.incoming.in_body:
-            self._body_arrives(connection)
+            connection.body_arrives(self.now)
         elif connection.state == IDLE and connection.incoming.begun:
-            connection.state = after(IDLE, HEAD_BEGUN)
-            # Absolute: a head that drips in does not move it. The first one's time runs from the accept.
-            if connection.requests:
-                connection.deadline = self.now + connection.listener.header_timeout_s
+            connection.head_begins(self.now)
 
     def _dispatch(self, connection: Connection, head: RequestHead) -> None:
         try:
@@ -191,7 +195,7 @@ class Acceptor(threading.Thread):
         except RequestRefused as error:
             self._refuse(connection, error)
             return
-        body = connection.incoming.body
+        body = connection.incoming.take_body()
         exchange = Exchange(connection, self._lanes, head, body, chain, path_params, self.now)
         connection.requests += 1
         connection.exchange = exchange
@@ -201,31 +205,32 @@ class Acceptor(threading.Thread):
         connection.input_waits = connection.incoming.kept_bytes > 0 or not connection.reading
         (self._for_loops if chain.first_is_async else self._for_workers).append(exchange)
 
-    def _body_arrives(self, connection: Connection) -> None:
-        if connection.state != BODY:
-            connection.state = after(connection.state, BODY_BEGUN)
-            connection.body_since = self.now
-        if connection.incoming.take_continue():
-            connection.send_continue()
-        listener = connection.listener
-        rate = listener.settings.min_body_bytes_per_s
-        # What has come buys time at the slowest rate that is allowed, on top of the grace.
-        earned_s = connection.incoming.body_bytes_received / rate if rate else float("inf")
-        connection.deadline = connection.body_since + listener.body_grace_s + min(earned_s, 1e6)
-
     def _hand_over(self) -> None:
         for_loops, self._for_loops = self._for_loops, []
         for_workers, self._for_workers = self._for_workers, []
         for exchange in self._lanes.submit(for_loops, for_workers):
+            if self._cells is not None:
+                self._cells.shed += 1
             response = plain(503, "over capacity\n", ("Retry-After", "1"))
-            if exchange.overrule(response, self._encoder) == OWNER_NEEDED:
+            if exchange.overrule(response, self._encoder, self._cells) == OWNER_NEEDED:
                 self._attend(exchange.connection)
 
     # Answers of the acceptor's own -------------------------------------------------------------
 
     def _refuse(self, connection: Connection, error: RequestRefused) -> None:
         """Answers what is no valid request, and reads nothing that follows as one."""
-        if connection.refuse(error, self._encoder, access_log=self._lanes.access_log) == OWNER_NEEDED:
+        if isinstance(error, OtherProtocol):
+            self._turn_away(connection, _ALERT, error.reason)
+            return
+        access_log = self._lanes.access_log
+        if connection.refuse(error, self._encoder, self._cells, access_log=access_log) == OWNER_NEEDED:
+            self._attend(connection)
+
+    def _turn_away(self, connection: Connection, data: bytes, why: str) -> None:
+        """Ends a connection that does not speak this listener's protocol; ``data`` says so in its own."""
+        connection.listener.log_once(why, connection.peer)
+        connection.incoming.discard()
+        if connection.answer(None, data, False) == OWNER_NEEDED:
             self._attend(connection)
 
     # Kicks: what a worker left to do -----------------------------------------------------------
@@ -269,22 +274,24 @@ class Acceptor(threading.Thread):
         if connection.incoming.begun:
             self._advance(connection, b"")
         if connection.state == IDLE or connection.state in _ARRIVING:
-            if connection.end_of_input or (self.draining and not connection.incoming.begun):
+            if connection.end_of_input:
                 self.close_connection(connection)
             else:
                 connection.reading = True
                 self._watch(connection)
+                if self.draining:
+                    self._hurry(connection)
 
     def _flush(self, connection: Connection) -> None:
-        if connection.flush() == OWNER_NEEDED:
-            return
+        more = connection.flush() == OWNER_NEEDED
         if not connection.broken:
             self._watch(connection)
-        self._attend(connection)
+        if not more:
+            self._attend(connection)
 
     def _watch(self, connection: Connection) -> None:
         """Watches what the connection's state calls for; after a FIN nothing is left to read."""
-        wanted = WRITABLE if connection.state == SENDING else 0
+        wanted = WRITABLE if connection.state == SENDING or connection.channel.blocked else 0
         if not connection.end_of_input:
             wanted |= READABLE if connection.reading else 0
         elif not wanted:
@@ -327,9 +334,7 @@ class Acceptor(threading.Thread):
         self._wheel.remove(connection)
         connection.listener.leave()
         if exchange is not None:
-            exchange.disconnected = True
-            if self._aborting or exchange.follows_client:
-                exchange.cancel()
+            exchange.cut_short(self._cells, cancel=self._aborting)
 
     def _look_at_deadline(self, connection: Connection) -> None:
         """The connection's slot has come up: acts where its deadline has passed, else files it again."""
@@ -338,7 +343,7 @@ class Acceptor(threading.Thread):
             exchange = connection.exchange
             passed = connection.deadline <= self.now
         if passed and exchange is not None:
-            if exchange.took_too_long(self._encoder) == OWNER_NEEDED:
+            if exchange.took_too_long(self._encoder, self._cells) == OWNER_NEEDED:
                 self._attend(connection)
         elif passed and state in _ARRIVING:
             self._refuse(connection, RequestRefused(408, TOO_SLOW))
@@ -352,7 +357,8 @@ class Acceptor(threading.Thread):
     def admit(self, sock: socket.socket, address: object, listener: Listener) -> None:
         """Takes over a client's socket that has just been accepted."""
         sock.setblocking(False)
-        connection = Connection(sock, peer_name(sock, address), listener, self, self.now)
+        channel = listener.channel(sock)
+        connection = Connection(channel, peer_name(sock, address), listener, self, self.now)
         self.connections[connection.fd] = connection
         self._watch(connection)
         self._wheel.file(connection, self.now)
@@ -360,12 +366,12 @@ class Acceptor(threading.Thread):
     def _begin_drain(self) -> None:
         self._admission.end()
         self._drain_begun = True
-        for connection in list(self.connections.values()):
-            if connection.is_idle():
-                self.close_connection(connection)
-            elif connection.is_silent():
-                # Perhaps its first request is on the way; it need not hold the drain for long.
-                connection.deadline = min(connection.deadline, self.now + _DRAIN_PATIENCE_S)
+        for connection in self.connections.values():
+            self._hurry(connection)
+
+    def _hurry(self, connection: Connection) -> None:
+        if connection.hurry(self.now):
+            self._wheel.file(connection, self.now)
 
     def _close_everything(self) -> None:
         for connection in list(self.connections.values()):

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from siphon.threads.listener import Listener
     from siphon.threads.poller import Poller
 
-_ACCEPTS_A_TURN: Final = 128
 _NO_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -29,7 +28,7 @@ class Admission:
         self._paused: dict[int, Listener] = {}
         # When the paused listeners are tried again; never, where none is paused.
         self.resume_at = math.inf
-        self._complained: set[Listener] = set()
+        self._complained: set[tuple[Listener, str]] = set()
         # Idle connections by the end of their keep-alive, the oldest last; made when room is needed.
         self._oldest: dict[Listener, list[tuple[float, Connection]]] = {}
         for fd in self._listeners:
@@ -40,7 +39,7 @@ class Admission:
         listener = self._listeners.get(fd)
         if listener is None:
             return
-        for number in range(_ACCEPTS_A_TURN):
+        for number in range(self._acceptor.accepts_a_turn):
             if not listener.enter():
                 # Only the first is sure to be waited for; the poller tells of the next.
                 if number:
@@ -75,10 +74,11 @@ class Admission:
         """Accepts no more. Who is in the backlog has connected: they are served, not reset."""
         self.resume()
         for fd, listener in self._listeners.items():
-            # Past max_connections if need be: the backlog bounds it.
-            listener.enter(beyond_limit=True)
-            while self._accept_one(fd, listener):
+            # Past max_connections if need be, but no more than can have waited: others keep coming.
+            for _ in range(listener.settings.backlog + 1):
                 listener.enter(beyond_limit=True)
+                if not self._accept_one(fd, listener):
+                    break
             if fd not in self._paused:
                 self._poller.unregister(fd)
             listener.release()
@@ -114,8 +114,8 @@ class Admission:
         self._poller.unregister(fd)
         self._paused[fd] = listener
         self.resume_at = self._acceptor.now + TICK_S
-        if listener not in self._complained:
-            self._complained.add(listener)
+        if (listener, why) not in self._complained:
+            self._complained.add((listener, why))
             journal.log("warning", f"{listener.url}: {why}; newcomers wait in the backlog")
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from siphon.threads.exchange import Exchange
     from siphon.threads.held import Visit
     from siphon.threads.hooks import HookRun
+    from siphon.threads.tally import Cells, Tally
 
 type Item = Exchange | Visit | HookRun
 
@@ -37,7 +38,10 @@ class BlockingLane:
     it. A worker is parked only under the lock and with the inbox empty, so none sleeps beside work.
     """
 
-    def __init__(self, minimum: int, maximum: int, queue_max: int) -> None:
+    def __init__(self, minimum: int, maximum: int, queue_max: int, tally: Tally | None = None) -> None:
+        # What its threads are called, before their number.
+        self.name = "siphon-blocking"
+        self._tally = tally
         self._maximum = maximum
         self._minimum = minimum
         self._queue_max = queue_max
@@ -113,10 +117,37 @@ class BlockingLane:
         return not any(worker.is_alive() for worker in workers)
 
     @property
+    def workers(self) -> list[BlockingWorker]:
+        """The workers that there are."""
+        with self._lock:
+            return self._workers.copy()
+
+    @property
     def size(self) -> int:
         """How many workers there are."""
+        return len(self.workers)
+
+    @property
+    def maximum(self) -> int:
+        """How many workers there may be."""
         with self._lock:
-            return len(self._workers)
+            return self._maximum
+
+    @property
+    def waiting(self) -> int:
+        """Items that no worker has taken yet. A moment's figure."""
+        return len(self._inbox)
+
+    @property
+    def finished(self) -> int:
+        """Items that have been worked on since the start. A moment's figure."""
+        return sum([worker.finished for worker in self.workers])
+
+    @property
+    def unfinished(self) -> int:
+        """Items that wait or are being worked on. A moment's figure."""
+        with self._lock:
+            return self._submitted - sum([worker.finished for worker in self._workers])
 
     @property
     def load(self) -> int:
@@ -174,7 +205,8 @@ class BlockingLane:
         return worker
 
     def _add_worker(self) -> BlockingWorker:
-        worker = BlockingWorker(self, len(self._workers))
+        cells = self._tally.new_cells() if self._tally else None
+        worker = BlockingWorker(self, len(self._workers), cells)
         self._workers.append(worker)
         return worker
 
@@ -211,16 +243,19 @@ class BlockingWorker(threading.Thread):
     sync handler a sixth of its throughput.
     """
 
-    def __init__(self, lane: BlockingLane, number: int) -> None:
-        super().__init__(name=f"siphon-blocking-{number}", daemon=True)
+    def __init__(self, lane: BlockingLane, number: int, cells: Cells | None) -> None:
+        super().__init__(name=f"{lane.name}-{number}", daemon=True)
         self._lane = lane
         self.encoder = Encoder()
+        self.cells = cells
         # Not a Lock: on 3.13 a taken one is tried 40 times, with a sched_yield each, before it parks.
         self.gate: SimpleQueue[None] = SimpleQueue()
         self.begun = False
         self.woken = False
         self.stopped = False
-        # Written by this thread alone.
+        # Written by this thread alone: what it is at and since when, for those who look on.
+        self.item: Item | None = None
+        self.began = 0.0
         self.finished = 0
         self.finished_exchanges = 0
         # Long items in a row that computed. Only Linux gives a thread a priority of its own.
@@ -245,13 +280,15 @@ class BlockingWorker(threading.Thread):
                 self.gate.get()
 
     def _work(self, item: Item) -> None:
-        began = monotonic()
+        self.began = began = monotonic()
+        self.item = item
         # The processor's time costs a system call: it is asked for once an item has been long.
         began_cpu = thread_time() if self._long_items else 0.0
         try:
             item.on_worker(self)
         except Exception as error:  # noqa: BLE001 - user code's errors are caught where they arise
             journal.log("error", f"a bug in siphon: {''.join(traceback.format_exception(error)).rstrip()}")
+        self.item = None
         if monotonic() - began > _LONG_S and self._may_step_back:
             self._note_long_item(began_cpu)
 

@@ -4,37 +4,42 @@ from __future__ import annotations
 
 import socket
 import threading
-from time import monotonic, time
+from time import monotonic
 from typing import TYPE_CHECKING, Final, Protocol
 
-from siphon.journal import Access, journal
 from siphon.messages import plain
+from siphon.threads.access import log_refusal
 from siphon.threads.listener import LINGER_S
+from siphon.threads.tally import NONE
 from siphon.wire.incoming import Incoming
 from siphon.wire.proxied import ProxiedIncoming
 from siphon.wire.states import (
     ANSWERED,
     ANSWERED_LAST,
     ANSWERED_PARTLY,
+    BODY,
+    BODY_BEGUN,
     CLOSED,
     CLOSING,
     FLUSHED,
     FLUSHED_LAST,
+    HEAD_BEGUN,
     IDLE,
     after,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from siphon.errors import RequestRefused
-    from siphon.messages import Response
+    from siphon.threads.channel import Channel
     from siphon.threads.exchange import Exchange
     from siphon.threads.listener import Site
+    from siphon.threads.tally import Cells
     from siphon.wire.encode import Encoder
     from siphon.wire.head import RequestHead
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+# How long a drain waits for a client that may be about to send a request.
+_DRAIN_PATIENCE_S: Final = 1.0
 
 TOO_SLOW: Final = "the request took too long to arrive"
 
@@ -42,18 +47,6 @@ TOO_SLOW: Final = "the request took too long to arrive"
 LATE: Final = 0  # somebody else had answered, or the client is gone
 SENT: Final = 1
 OWNER_NEEDED: Final = 2  # the acceptor has something left to do
-
-
-class Socket(Protocol):
-    """What a connection does with its socket: a client's, or one in memory."""
-
-    @property
-    def recv(self) -> Callable[[int], bytes]: ...
-    @property
-    def send(self) -> Callable[[bytes | memoryview], int]: ...
-    def fileno(self) -> int: ...
-    def shutdown(self, how: int, /) -> None: ...
-    def close(self) -> None: ...
 
 
 class Owner(Protocol):
@@ -66,7 +59,7 @@ class Owner(Protocol):
 
 
 class Connection:
-    """A cleartext HTTP/1 connection.
+    """An HTTP/1 connection, over a channel that may be TLS.
 
     Its acceptor reads, flushes and closes. Any other thread may call ``answer`` and nothing else.
     ``lock`` guards ``state``, ``exchange``, ``unsent``, ``input_waits``, ``broken``, ``end_of_input``
@@ -76,10 +69,13 @@ class Connection:
     """
 
     __slots__ = (
+        "_hurried",
         "_send",
+        "_transmit",
         "acceptor",
         "body_since",
         "broken",
+        "channel",
         "deadline",
         "end_of_input",
         "exchange",
@@ -94,18 +90,18 @@ class Connection:
         "recv",
         "requests",
         "slot",
-        "sock",
         "state",
         "unsent",
         "watched",
     )
 
-    def __init__(self, sock: Socket, peer: str, listener: Site, acceptor: Owner, now: float) -> None:
-        self.sock = sock
+    def __init__(self, channel: Channel, peer: str, listener: Site, acceptor: Owner, now: float) -> None:
+        self.channel = channel
         # Looked up once: on 3.13t each attribute on the way costs 30 ns.
-        self.recv = sock.recv
-        self._send = sock.send
-        self.fd = sock.fileno()
+        self.recv = channel.recv
+        self._send = channel.send
+        self._transmit = channel.transmit
+        self.fd = channel.sock.fileno()
         self.peer = peer
         self.listener = listener
         self.acceptor = acceptor
@@ -121,14 +117,19 @@ class Connection:
         # The client has sent FIN: it may have half-closed and still wait for its answer.
         self.end_of_input = False
         # The acceptor's own.
-        proxied = listener.settings.proxy_protocol
-        self.incoming = ProxiedIncoming(listener.limits, self) if proxied else Incoming(listener.limits)
+        settings = listener.settings
+        self.incoming = (
+            ProxiedIncoming(listener.limits, listener.buffered, self, settings.trusted_proxies)
+            if settings.proxy_protocol and settings.tls is None
+            else Incoming(listener.limits, listener.buffered)
+        )
         self.requests = 0
         self.reading = True
         # The events the poller watches; -1 where it does not know the descriptor.
         self.watched = -1
         self.body_since = now
         self.slot = -1
+        self._hurried = False
         # When the acceptor must act, in monotonic seconds; what it does then depends on the state.
         self.deadline = now + listener.header_timeout_s
 
@@ -140,19 +141,22 @@ class Connection:
             and not self.acceptor.draining
         )
 
-    def refuse(self, error: RequestRefused, encoder: Encoder, *, access_log: bool) -> int:
-        """Answers what is no valid request, as its last answer. The acceptor alone; returns as ``answer``."""
-        response = plain(error.status, f"{error.reason}\n")
+    def refuse(
+        self, error: RequestRefused, encoder: Encoder, cells: Cells | None = None, *, access_log: bool
+    ) -> int:
+        """Answers what is no valid request, as its last answer. The acceptor alone; returns as ``answer``.
+
+        ``cells``: the calling thread's, where anything is counted.
+        """
+        self.incoming.discard()
+        response = plain(error.status, f"{error.reason}\n", *error.fields)
         data, _ = encoder.encode(response, "", 1, False, self.listener.server_header)
         self.requests += 1
+        if cells is not None:
+            cells.answered(NONE, NONE, response.status, 0.0)
         if access_log:
-            self._log_refusal(response)
+            log_refusal(self, response)
         return self.answer(None, data, False)
-
-    def _log_refusal(self, response: Response) -> None:
-        """Puts what was no valid request into the access log; nothing of it is repeated there."""
-        size = len(response.body)
-        journal.put(Access(time(), self.peer, "-", "-", 1, response.status, size, 0.0))
 
     def answer(self, exchange: Exchange | None, data: bytes, keep_alive: bool) -> int:
         """Claims ``exchange`` and sends ``data`` as its answer: LATE, SENT or OWNER_NEEDED.
@@ -190,19 +194,38 @@ class Connection:
         # (RFC 9112 section 9.6).
         self.deadline = monotonic() + LINGER_S
         try:
-            self.sock.shutdown(socket.SHUT_WR)
+            self.channel.half_close()
         except OSError:
             self.broken = True
         return OWNER_NEEDED if self.broken or self.end_of_input or self.input_waits else SENT
 
-    def send_continue(self) -> None:
-        """Sends ``100 Continue`` (RFC 9110 section 15.2.1); the acceptor alone, while a body is awaited.
+    def head_begins(self, now: float) -> None:
+        """The first bytes of a request are there. The acceptor alone."""
+        self.state = after(self.state, HEAD_BEGUN)
+        # Absolute: a head that drips in does not move it. The first one's time runs from the accept.
+        if self.requests:
+            self.deadline = now + self.listener.header_timeout_s
+
+    def body_arrives(self, now: float) -> None:
+        """More of a body is there: moves its deadline, and asks for the rest. The acceptor alone."""
+        if self.state != BODY:
+            self.state = after(self.state, BODY_BEGUN)
+            self.body_since = now
+        if self.incoming.take_continue():
+            self._send_continue()
+        rate = self.listener.settings.min_body_bytes_per_s
+        # What has come buys time at the slowest rate that is allowed, on top of the grace.
+        earned_s = self.incoming.body_bytes_received / rate if rate else float("inf")
+        self.deadline = self.body_since + self.listener.body_grace_s + min(earned_s, 1e6)
+
+    def _send_continue(self) -> None:
+        """Sends ``100 Continue`` (RFC 9110 section 15.2.1), while a body is awaited.
 
         25 bytes on a connection that awaits nothing else: they go whole, or the client is gone.
         """
         with self.lock:
             try:
-                self._send(_CONTINUE)
+                self.channel.send_aside(_CONTINUE)
             except OSError:
                 self.broken = True
 
@@ -224,7 +247,7 @@ class Connection:
             if self.unsent is None:
                 return SENT
             try:
-                sent = self._send(self.unsent)
+                sent = self._transmit(self.unsent)
             except BlockingIOError:
                 return OWNER_NEEDED
             except OSError:
@@ -244,7 +267,8 @@ class Connection:
             self.state = after(self.state, CLOSING)
             exchange, self.exchange = self.exchange, None
             self.unsent = None
-            self.sock.close()
+            self.channel.close()
+        self.incoming.discard()
         return exchange
 
     def is_silent(self) -> bool:
@@ -255,6 +279,25 @@ class Connection:
         """Between two requests with nothing buffered; not before the first. The acceptor alone."""
         with self.lock:
             return self.state == IDLE and self.requests > 0 and not self.incoming.begun
+
+    def hurry(self, now: float) -> bool:
+        """Gives a connection that waits for a request a moment only, since one may be on its way.
+
+        False where it does not wait for one, or was hurried before. The acceptor alone, which files the
+        new deadline.
+        """
+        if self._hurried:
+            return False
+        if self.is_idle():
+            # Since its last answer: who has sent nothing for longer has nothing on its way now either.
+            since = self.deadline - self.listener.keep_alive_timeout_s
+        elif self.is_silent():
+            since = now
+        else:
+            return False
+        self.deadline = min(self.deadline, since + _DRAIN_PATIENCE_S)
+        self._hurried = True
+        return True
 
 
 def peer_name(sock: socket.socket, address: object) -> str:

@@ -4,30 +4,38 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import Context, copy_context
-from time import monotonic, time
-from typing import TYPE_CHECKING, Protocol
+from time import monotonic
+from typing import TYPE_CHECKING, Final, Protocol
 
 from siphon.dispatch import Call, Outcome, Paused
 from siphon.errors import RequestCancelled, ResponseError
-from siphon.journal import Access, journal
+from siphon.journal import journal
 from siphon.messages import Request, Response, plain
+from siphon.threads.access import log_exchange
+from siphon.threads.cancellation import Cancellation
 from siphon.threads.connection import LATE, OWNER_NEEDED
-from siphon.threads.held import Held, Inner, Visit
+from siphon.threads.held import Held, Inner, Visit, take_over
 
 if TYPE_CHECKING:
+    from siphon.client_certificate import ClientCertificate
     from siphon.config.settings import Network
     from siphon.dispatch import Chain
     from siphon.threads.connection import Connection
     from siphon.threads.lanes import Lanes
     from siphon.threads.loops import LoopWorker
+    from siphon.threads.tally import Cells
     from siphon.wire.encode import Encoder
     from siphon.wire.head import RequestHead
 
+# In the log and in metrics: the client had gone, or the stop did not wait. nginx uses it as well.
+NO_ANSWER: Final = 499
 
-class SyncThread(Protocol):
-    """A thread that runs sync members: a blocking worker, or the one of a test."""
+
+class Worker(Protocol):
+    """A thread that runs exchanges, also one of a test's; what it has for answering them is its own."""
 
     encoder: Encoder
+    cells: Cells | None
     finished: int
 
 
@@ -39,9 +47,11 @@ class Exchange(Call):
     """
 
     __slots__ = (
+        "began",
         "body",
         "connection",
         "context",
+        "counted_bytes",
         "disconnected",
         "ended",
         "head",
@@ -73,8 +83,12 @@ class Exchange(Call):
         self.lanes = lanes
         self.head = head
         self.body = body
+        # What the body counts for among all that is buffered, until the work ends.
+        self.counted_bytes = len(body)
         self.path_params = path_params
         self.started = now
+        # When a worker or a loop first turned to it; taken where somebody is to hear of it.
+        self.began = 0.0
         # The client has sent FIN or is gone.
         self.disconnected = False
         # Answered by somebody else, or not to be answered any more: what has not begun is not run.
@@ -89,9 +103,24 @@ class Exchange(Call):
         self.inner_tasks: set[asyncio.Task[None]] | None = None
 
     @property
+    def label(self) -> str:
+        """What is being worked on, for people."""
+        return f"{self.head.method} {self.head.target}"
+
+    @property
     def peer(self) -> str:
         """The socket's other end."""
         return self.connection.peer
+
+    @property
+    def scheme(self) -> str:
+        """``http`` or ``https``, as the connection itself is."""
+        return self.connection.listener.scheme
+
+    @property
+    def client_certificate(self) -> ClientCertificate | None:
+        """What the client has shown of itself, under mutual TLS."""
+        return self.connection.channel.client_certificate
 
     @property
     def trusted_proxies(self) -> tuple[Network, ...]:
@@ -104,9 +133,12 @@ class Exchange(Call):
         """Begins, or goes on, as an eager task: one that never suspends is done when this returns."""
         if self.ended:
             worker.finished += 1
+            self.release_body()
             if self.paused is not None:
                 self.paused[0].discard()
             return
+        if self.lanes.observes and not self.began:
+            self.began = monotonic()
         task = asyncio.Task(self.run(worker), loop=worker.loop, context=self.context, eager_start=True)
         if not task.done():
             self.task = task
@@ -127,9 +159,9 @@ class Exchange(Call):
                 result = await handler(request)
                 response = result if type(result) is Response else self._accept_lone(result)
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises is its answer, or its end
-            self._fail(error, request, worker.encoder)
+            self._fail(error, request, worker)
         else:
-            self.answer(response, worker.encoder)
+            self.answer(response, worker)
         finally:
             if self.inner_tasks:
                 for task in list(self.inner_tasks):
@@ -138,6 +170,7 @@ class Exchange(Call):
                 self.task = None
                 worker.suspended.discard(self)
             worker.finished += 1
+            self.release_body()
 
     def _accept_lone(self, result: object) -> Response:
         response = self.chain.members[0].accept(result)
@@ -159,6 +192,8 @@ class Exchange(Call):
         if held is None and not self.lanes.blocking.submit_visit(visit):
             with self.connection.lock:
                 self.held = None
+            if self.loop_worker.cells is not None:
+                self.loop_worker.cells.shed += 1
             return plain(503, "over capacity\n", ("Retry-After", "1"))
         try:
             outcome = await visit.future
@@ -167,15 +202,22 @@ class Exchange(Call):
                 # Sync code cannot be stopped: until it ends its place in flight is taken.
                 self.loop_worker.abandoned += 1
             raise
-        _take_over(context)
+        take_over(context)
         return outcome
 
     # On a blocking worker ----------------------------------------------------------------------
 
-    def on_worker(self, worker: SyncThread) -> None:
+    def on_worker(self, worker: Worker) -> None:
         """Runs the chain's sync members, and answers or hands over to a loop."""
+        if not self._go_on_elsewhere(worker):
+            self.release_body()
+
+    def _go_on_elsewhere(self, worker: Worker) -> bool:
+        """Runs the sync members; whether a loop has been given the rest. Else the work is done."""
         if self.ended:
-            return
+            return False
+        if self.lanes.observes:
+            self.began = monotonic()
         request = Request(self)
         context = self.context
         if context is None:
@@ -183,14 +225,16 @@ class Exchange(Call):
         try:
             outcome = context.run(self.proceed_sync, 0, request)
         except BaseException as error:  # noqa: BLE001 - as on a loop
-            self._fail(error, request, worker.encoder)
-            return
+            self._fail(error, request, worker)
+            return False
         if isinstance(outcome, Response):
-            self.answer(outcome, worker.encoder)
-        else:
-            self.paused = (outcome, request)
-            if not self.lanes.move_to_loop(self, worker.finished):
-                outcome.discard()
+            self.answer(outcome, worker)
+            return False
+        self.paused = (outcome, request)
+        if self.lanes.move_to_loop(self, worker.finished):
+            return True
+        outcome.discard()
+        return False
 
     def hold(self, paused: Paused, request: Request) -> Response:
         """Runs the inner part on a loop and waits, serving this exchange's own sync members meanwhile."""
@@ -225,9 +269,10 @@ class Exchange(Call):
 
     # Answers -----------------------------------------------------------------------------------
 
-    def answer(self, response: Response, encoder: Encoder) -> None:
+    def answer(self, response: Response, worker: Worker) -> None:
         """Encodes and sends ``response``, unless the exchange has been answered or is over."""
         connection = self.connection
+        encoder = worker.encoder
         head = self.head
         listener = connection.listener
         keep_alive = connection.may_keep(head)
@@ -243,13 +288,15 @@ class Exchange(Call):
             )
         verdict = connection.answer(self, data, keep_alive)
         if verdict == LATE:
+            if worker.cells is not None:
+                worker.cells.late += 1
             return
         if verdict == OWNER_NEEDED:
             connection.acceptor.kick(connection)
-        if self.lanes.access_log:
-            self._log_access(response)
+        if self.lanes.observes:
+            self.note(response.status, len(response.body), worker.cells)
 
-    def overrule(self, response: Response, encoder: Encoder) -> int:
+    def overrule(self, response: Response, encoder: Encoder, cells: Cells | None = None) -> int:
         """Claims and answers the exchange instead of its handler, and ends the work; as ``answer`` returns.
 
         The connection's owner alone: LATE where a worker was first.
@@ -265,42 +312,38 @@ class Exchange(Call):
         verdict = connection.answer(self, data, keep_alive)
         if verdict != LATE:
             self.cancel()
-            if self.lanes.access_log:
-                self._log_access(response)
+            if self.lanes.observes:
+                self.note(response.status, len(response.body), cells)
         return verdict
 
-    def took_too_long(self, encoder: Encoder) -> int:
+    def took_too_long(self, encoder: Encoder, cells: Cells | None = None) -> int:
         """Answers 504 where nobody has answered; as ``overrule`` otherwise."""
-        verdict = self.overrule(plain(504, "the handler took too long\n"), encoder)
+        verdict = self.overrule(plain(504, "the handler took too long\n"), encoder, cells)
         if verdict != LATE:
             head = self.head
             journal.log("warning", f"504 for {head.method} {head.target}: over request_timeout_ms")
         return verdict
 
-    def _log_access(self, response: Response) -> None:
-        """Puts the request's line into the access log."""
-        head = self.head
-        duration_ms = (monotonic() - self.started) * 1000
-        journal.put(
-            Access(
-                time(),
-                self.connection.peer,
-                head.method,
-                head.target,
-                head.minor_version,
-                response.status,
-                0 if head.method == "HEAD" else len(response.body),
-                duration_ms,
-            )
-        )
+    def note(self, status: int, body_bytes: int, cells: Cells | None) -> None:
+        """Counts the answer that has been given, and puts the request's line into the access log.
 
-    def _fail(self, error: BaseException, request: Request, encoder: Encoder) -> None:
+        Once for each exchange, by whoever has claimed it. ``cells``: the calling thread's, where
+        anything is counted.
+        """
+        duration_s = monotonic() - self.started
+        if cells is not None:
+            cells.answered(self.chain.pattern, self.head.method, status, duration_s)
+        if self.lanes.access_log:
+            log_exchange(self, status, body_bytes, duration_s)
+
+    def _fail(self, error: BaseException, request: Request, worker: Worker) -> None:
         if isinstance(error, asyncio.CancelledError | RequestCancelled) and (self.ended or self.disconnected):
             # Where it has ended, whoever ended it answers or has closed; else nobody will.
             if not self.ended and self.connection.abandon(self) == OWNER_NEEDED:
                 self.connection.acceptor.kick(self.connection)
+                self.note(NO_ANSWER, 0, worker.cells)
             return
-        self.answer(self.failure(error, request, dev=self.lanes.dev), encoder)
+        self.answer(self.failure(error, request, dev=self.lanes.dev), worker)
 
     # Ends --------------------------------------------------------------------------------------
 
@@ -309,6 +352,12 @@ class Exchange(Call):
         """Whether it ends when its client goes away: what the route says, else the listener."""
         own = self.chain.cancel_on_disconnect
         return self.connection.listener.settings.cancel_on_disconnect if own is None else own
+
+    def release_body(self) -> None:
+        """The work is over or will never begin: its body counts no more. Whoever works on it, once."""
+        if self.counted_bytes:
+            self.connection.listener.buffered.give(self.counted_bytes)
+            self.counted_bytes = 0
 
     def _end(self) -> None:
         """Keeps what has not begun from beginning: the exchange is about to be answered. Any thread."""
@@ -328,36 +377,19 @@ class Exchange(Call):
         if worker is not None:
             worker.post(Cancellation(self))
 
+    def cut_short(self, cells: Cells | None, *, cancel: bool) -> None:
+        """Its connection has been closed before it was answered. The acceptor, which had it until then.
+
+        ``cancel``: ends the work whatever the route says.
+        """
+        self.disconnected = True
+        self.note(NO_ANSWER, 0, cells)
+        if cancel or self.follows_client:
+            self.cancel()
+
     def interrupt(self) -> None:
         """Cancels async code that is suspended, and nothing else: the client may have half-closed."""
         with self.connection.lock:
             worker = self.loop_worker
         if worker is not None:
             worker.post(Cancellation(self, half_closed=True))
-
-
-def _take_over(context: Context) -> None:
-    """Sets here what sync members have set in their copy of the exchange's context."""
-    unset = object()
-    for variable, value in context.items():
-        if variable.get(unset) is not value:
-            variable.set(value)
-
-
-class Cancellation:
-    """Cancels an exchange's tasks, on the thread they belong to."""
-
-    __slots__ = ("_exchange", "_half_closed")
-
-    def __init__(self, exchange: Exchange, *, half_closed: bool = False) -> None:
-        self._exchange = exchange
-        self._half_closed = half_closed
-
-    def on_loop(self, worker: LoopWorker) -> None:
-        """Cancels them, unless they have not begun: then ``ended`` keeps them from it."""
-        exchange = self._exchange
-        for task in list(exchange.inner_tasks or ()):
-            task.cancel()
-        # A task that waits for sync members cannot stop those, and their answer may still be fetched.
-        if exchange.task is not None and not (self._half_closed and exchange.held is not None):
-            exchange.task.cancel()

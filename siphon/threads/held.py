@@ -52,6 +52,16 @@ class Visit:
         self._error: BaseException | None = None
         self.future = future
 
+    @property
+    def label(self) -> str:
+        """What is being worked on, for people."""
+        return self._exchange.label
+
+    @property
+    def ended(self) -> bool:
+        """Whether its request has been answered, or will not be."""
+        return self._exchange.ended
+
     def on_worker(self, worker: BlockingWorker) -> None:
         """Runs the members on the worker's thread, and then what else of this exchange waits for it."""
         self.run()
@@ -193,3 +203,11 @@ class Held:
                 return None
             if isinstance(item, Visit):
                 return item
+
+
+def take_over(context: Context) -> None:
+    """Sets here what sync members have set in their copy of the exchange's context."""
+    unset = object()
+    for variable, value in context.items():
+        if variable.get(unset) is not value:
+            variable.set(value)

@@ -7,6 +7,7 @@ import inspect
 from typing import TYPE_CHECKING
 
 from siphon.dispatch import is_async
+from siphon.script.place import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -20,6 +21,7 @@ class HookRun:
     """One run of one hook. ``finished`` is called with it, from the thread where the hook ended."""
 
     counted = False
+    ended = False
 
     def __init__(self, hook: Hook, loop_worker: LoopWorker, finished: Callable[[HookRun], None]) -> None:
         self.hook = hook
@@ -28,6 +30,11 @@ class HookRun:
         self._finished = finished
         self._awaitable: Awaitable[object] | None = None
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def label(self) -> str:
+        """What is being worked on, for people."""
+        return f"the hook {name_of(self.hook.function)}"
 
     def begin(self, lanes: Lanes) -> None:
         """An async hook goes to its loop, a sync one to a blocking worker. Main thread."""

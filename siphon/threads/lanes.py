@@ -10,24 +10,36 @@ from siphon.threads.loops import LoopWorker, start_loops
 if TYPE_CHECKING:
     from siphon.config.settings import ThreadSettings
     from siphon.threads.exchange import Exchange
+    from siphon.threads.tally import Tally
 
 
 class Lanes:
     """Every worker of the process. Immutable after ``start``; any thread may call any method."""
 
-    def __init__(self, settings: ThreadSettings, *, access_log: bool, dev: bool) -> None:
+    def __init__(
+        self, settings: ThreadSettings, *, access_log: bool, dev: bool, tally: Tally | None = None
+    ) -> None:
         self._settings = settings
         self.access_log = access_log
         self.dev = dev
+        # Where answers are counted; None where nobody asks for the counts.
+        self.tally = tally
+        # Whether anything is to be done about an exchange that has been answered.
+        self.observes = access_log or tally is not None
         self.blocking = BlockingLane(
-            settings.blocking_min, settings.blocking_max, settings.blocking_queue_max
+            settings.blocking_min, settings.blocking_max, settings.blocking_queue_max, tally
         )
         self.loops: tuple[LoopWorker, ...] = ()
 
     def start(self) -> None:
         """Starts the loops and the first blocking workers; raises StartError."""
-        self.loops = tuple(start_loops(self._settings.loops))
+        self.loops = tuple(start_loops(self._settings.loops, self.tally))
         self.blocking.start()
+
+    @property
+    def max_in_flight(self) -> int:
+        """How many requests may wait or run at once."""
+        return self._settings.max_in_flight
 
     def in_flight(self) -> int:
         """Requests that wait or run on either lane; a slot is free when its work has ended."""
@@ -51,6 +63,8 @@ class Lanes:
             self._submit_to_loops(for_loops)
         if for_workers:
             refused += self.blocking.submit(for_workers)
+        for exchange in refused:
+            exchange.release_body()
         return refused
 
     def _submit_to_loops(self, exchanges: list[Exchange]) -> None:

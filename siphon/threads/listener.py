@@ -6,16 +6,26 @@ import os
 import socket
 import stat
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from siphon.config.settings import TcpAddress, UnixAddress
-from siphon.errors import StartError
+from siphon.config.certificates import server_context
+from siphon.config.settings import FdAddress, TcpAddress, UnixAddress
+from siphon.errors import ConfigError, StartError
+from siphon.journal import journal
+from siphon.threads.channel import Cleartext
+from siphon.threads.inherited import adopt
+from siphon.threads.tls import Tls
 from siphon.wire.head import WireLimits
 
 if TYPE_CHECKING:
+    import ssl
+
     from siphon.config.settings import ListenerSettings
     from siphon.dispatch import Chain
     from siphon.routing import Router
+    from siphon.threads.buffered import BufferedBytes
+    from siphon.threads.channel import Channel
 
 LINGER_S: Final = 2.0
 
@@ -23,18 +33,20 @@ LINGER_S: Final = 2.0
 class Site:
     """What the clients of one listener are served, within which limits, apart from where it listens.
 
-    ``_lock`` guards the count of connections.
+    ``_lock`` guards the count of connections and ``_told``.
     """
 
-    def __init__(self, settings: ListenerSettings, router: Router[Chain]) -> None:
+    def __init__(self, settings: ListenerSettings, router: Router[Chain], buffered: BufferedBytes) -> None:
         self.settings = settings
         self.router = router
+        self.buffered = buffered
         self.limits = WireLimits(
             max_header_bytes=settings.max_header_bytes,
             max_headers=settings.max_headers,
             max_target_bytes=settings.max_target_bytes,
             max_body_bytes=settings.max_body_bytes,
         )
+        self.scheme = "http" if settings.tls is None else "https"
         self.server_header = settings.server_header
         self.keep_alive_requests = settings.keep_alive_requests
         self.request_timeout_s = settings.request_timeout_ms / 1000
@@ -52,6 +64,20 @@ class Site:
         )
         self._lock = threading.Lock()
         self._connections = 0
+        self._told: set[str] = set()
+
+    @property
+    def url(self) -> str:
+        """Where it is said to be."""
+        return str(self.settings.listen)
+
+    def log_once(self, what: str, peer: str) -> None:
+        """Logs what any client can cause, the first time that one does."""
+        with self._lock:
+            first = what not in self._told
+            self._told.add(what)
+        if first:
+            journal.log("warning", f"{self.url}: {what}; the first is {peer}, others are not logged")
 
     def enter(self, *, beyond_limit: bool = False) -> bool:
         """Counts a connection in, unless ``max_connections`` are there and it must not go beyond."""
@@ -66,24 +92,32 @@ class Site:
         with self._lock:
             self._connections -= 1
 
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        with self._lock:
+            return self._connections
+
 
 class Listener(Site):
     """One bound socket, shared by every acceptor; ``_lock`` guards the count of those as well."""
 
-    def __init__(self, settings: ListenerSettings, router: Router[Chain]) -> None:
-        """Binds the address; raises StartError where it cannot be had."""
-        super().__init__(settings, router)
+    def __init__(self, settings: ListenerSettings, router: Router[Chain], buffered: BufferedBytes) -> None:
+        """Binds the address; raises StartError where it cannot be had, ConfigError for its certificate."""
+        super().__init__(settings, router, buffered)
         self._acceptors = 0
+        # What new connections shake hands with; None where they are cleartext.
+        self.tls = self._certificates()
         self.socket = _bind(settings)
-        self.is_unix = isinstance(settings.listen, UnixAddress)
+        self.is_unix = self.socket.family == socket.AF_UNIX
 
     @property
     def url(self) -> str:
         """Where it can be reached, with the real port."""
-        if isinstance(self.settings.listen, UnixAddress):
-            return f"unix:{self.settings.listen.path}"
+        if self.is_unix:
+            return f"unix:{self.socket.getsockname()}"
         host, port = self.socket.getsockname()[:2]
-        return f"http://{TcpAddress(host, port)}"
+        return f"{self.scheme}://{TcpAddress(host, port)}"
 
     @property
     def port(self) -> int:
@@ -96,6 +130,27 @@ class Listener(Site):
             self.socket.listen(self.settings.backlog)
         except OSError as error:
             raise StartError(f"cannot listen on {self.settings.listen}: {error.strerror}") from error
+
+    def reload_certificates(self) -> None:
+        """Reads the files of a TLS listener again, for connections to come; raises ConfigError."""
+        self.tls = self._certificates()
+
+    def _certificates(self) -> ssl.SSLContext | None:
+        tls = self.settings.tls
+        if tls is None:
+            return None
+        try:
+            return server_context(tls)
+        except ConfigError as error:
+            (problem,) = error.problems
+            where, key = f"the listener on {self.settings.listen}", f"tls.{problem.key}".rstrip(".")
+            raise ConfigError([replace(problem, where=where, key=key)]) from error
+
+    def channel(self, sock: socket.socket) -> Channel:
+        """What the bytes of a new connection go through."""
+        if self.tls is None:
+            return Cleartext(sock)
+        return Tls(sock, self.tls, proxied=self.settings.proxy_protocol)
 
     def share(self, acceptors: int) -> None:
         """Says how many acceptors use the socket; the last of them to ``release`` it closes it."""
@@ -121,6 +176,8 @@ class Listener(Site):
 
 def _bind(settings: ListenerSettings) -> socket.socket:
     address = settings.listen
+    if isinstance(address, FdAddress):
+        return adopt(address)
     try:
         if isinstance(address, UnixAddress):
             return _bind_unix(address.path)

@@ -15,11 +15,15 @@ from siphon.wire.encode import Encoder
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from siphon.threads.exchange import Cancellation, Exchange
+    from siphon.threads.cancellation import Cancellation
+    from siphon.threads.exchange import Exchange
     from siphon.threads.held import Inner, Visit
     from siphon.threads.hooks import HookRun
+    from siphon.threads.snapshot import Roll
+    from siphon.threads.tally import Cells, Tally
+    from siphon.threads.watchdog import Beat
 
-type Item = Exchange | Visit | Inner | Cancellation | HookRun
+type Item = Exchange | Visit | Inner | Cancellation | HookRun | Beat | Roll
 
 
 class LoopWorker(threading.Thread):
@@ -29,10 +33,11 @@ class LoopWorker(threading.Thread):
     ``submitted``; ``finished`` and ``abandoned`` are written by this thread alone.
     """
 
-    def __init__(self, number: int, context: Context | None = None) -> None:
+    def __init__(self, number: int, context: Context | None = None, *, cells: Cells | None = None) -> None:
         """``context``: what every task begins with; nothing unless given."""
         super().__init__(name=f"siphon-loop-{number}", daemon=True)
         self.encoder = Encoder()
+        self.cells = cells
         self.loop = asyncio.new_event_loop()
         self.loop.set_exception_handler(_log_loop_error)
         # Drains run in a context of their own: tasks that begin there must not inherit from whoever posted.
@@ -53,6 +58,11 @@ class LoopWorker(threading.Thread):
     def load(self) -> int:
         """Exchanges that wait or run here. A moment's figure, from any thread."""
         return self.submitted - self.finished + self.abandoned
+
+    @property
+    def waiting(self) -> int:
+        """Items that the loop has not taken yet. A moment's figure, from any thread."""
+        return len(self._inbox)
 
     def submit(self, exchanges: Sequence[Exchange]) -> None:
         """Queues a batch and wakes the loop at most once."""
@@ -129,9 +139,9 @@ def _log_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) ->
     journal.log("error", f"{context.get('message', 'an event loop reported an error')}{text}")
 
 
-def start_loops(count: int) -> list[LoopWorker]:
+def start_loops(count: int, tally: Tally | None = None) -> list[LoopWorker]:
     """Starts ``count`` loop workers; raises StartError where the system gives no thread."""
-    workers = [LoopWorker(number) for number in range(count)]
+    workers = [LoopWorker(number, cells=tally.new_cells() if tally else None) for number in range(count)]
     try:
         for worker in workers:
             worker.start()

@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import math
 import os
+import select
 import signal
 import sys
 import time
 from typing import TYPE_CHECKING, Final
 
 from siphon.dispatch import compile_chain
-from siphon.errors import InternalError, ScriptError, StartError
+from siphon.errors import ConfigError, InternalError, ScriptError, StartError
 from siphon.journal import journal, say
 from siphon.routing import Router, routes_on
 from siphon.script.interpreter import GilGuard
 from siphon.script.loader import user_traceback
 from siphon.script.place import name_of
 from siphon.threads.acceptor import Acceptor
+from siphon.threads.buffered import BufferedBytes
 from siphon.threads.hooks import HookRun
 from siphon.threads.lanes import Lanes
 from siphon.threads.listener import Listener
 from siphon.threads.mailbox import Mailbox
+from siphon.threads.secure import SecureAcceptor
+from siphon.threads.snapshot import log_snapshot
+from siphon.threads.tally import Tally
+from siphon.threads.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from siphon.client.clients import Clients
-    from siphon.config.settings import Settings
+    from siphon.config.settings import Address, Settings
     from siphon.dispatch import Chain
     from siphon.routing import Endpoint
     from siphon.script.registry import Hook, Registry
+    from siphon.threads.admin import Admin, Condition
 
 _ABORT_GRACE_S = 10.0
 _STOP_GRACE_S = 1.0
@@ -66,15 +75,21 @@ class Server:
         self._registry = registry
         self._clients = clients
         self._events: Mailbox[int | HookRun | Acceptor] = Mailbox()
-        self._lanes = Lanes(settings.threads, access_log=settings.log.access, dev=dev)
+        tally = Tally() if settings.admin.listen is not None else None
+        self._lanes = Lanes(settings.threads, access_log=settings.log.access, dev=dev, tally=tally)
+        self._watchdog = Watchdog(self._lanes, settings.threads.stall_after_ms / 1000)
         self.listeners: list[Listener] = []
         self._acceptors: list[Acceptor] = []
+        self.admin: Admin | None = None
         self._started = False
         self._allow_gil = allow_gil
         try:
             self._bind()
+            if settings.admin.listen is not None and tally is not None:
+                self.admin = self._make_admin(settings.admin.listen, tally)
         except BaseException:
             self._close_listeners()
+            self._events.close()
             raise
 
     def _bind(self) -> None:
@@ -86,10 +101,19 @@ class Server:
                 chains[endpoint] = compile_chain(registry.middlewares, endpoint)
             return chains[endpoint]
 
+        buffered = BufferedBytes(self._settings.max_buffered_bytes)
         names = [server.name for server in self._settings.servers if server.name is not None]
         for server in self._settings.servers:
             router = Router(routes_on(server.name, registry.routes, names), build)
-            self.listeners.append(Listener(server, router))
+            self.listeners.append(Listener(server, router, buffered))
+
+    def _make_admin(self, address: Address, tally: Tally) -> Admin:
+        # Both stand on prometheus_client, whose import takes time and memory.
+        from siphon.threads.admin import Admin
+        from siphon.threads.exposition import Exposition
+
+        exposition = Exposition(tally, self._lanes, self.listeners, self._acceptors, self._watchdog)
+        return Admin(address, exposition, self._events.put)
 
     def serve(self, banner: str) -> int:
         """Serves until SIGTERM or SIGINT; returns the process's exit code. Raises ScriptError, StartError.
@@ -112,29 +136,50 @@ class Server:
     def start(self) -> None:
         """Starts the threads, runs the hooks, and lets clients in. Raises ScriptError, StartError."""
         try:
+            if self.admin is not None:
+                self.admin.start()
             self._lanes.start()
             # A hook may import what switches the GIL on, as the script itself may.
             with GilGuard(allow_gil=self._allow_gil):
                 self._run_hooks(self._registry.on_startup)
                 self._run_loop_hooks(self._registry.on_loop_startup)
-            for listener in self.listeners:
-                listener.listen()
-                listener.share(self._settings.threads.acceptors)
-            for number in range(self._settings.threads.acceptors):
-                self._acceptors.append(Acceptor(number, self.listeners, self._lanes, self._events.put))
+            plain = [listener for listener in self.listeners if listener.tls is None]
+            secure = [listener for listener in self.listeners if listener.tls is not None]
+            self._listen(Acceptor, plain, self._settings.threads.acceptors)
+            self._listen(SecureAcceptor, secure, self._settings.threads.secure)
             for acceptor in self._acceptors:
                 acceptor.start()
         except (ScriptError, StartError):
             self._stop_threads()
             raise
         self._started = True
+        self._set_condition("ready")
+
+    def _set_condition(self, condition: Condition) -> None:
+        if self.admin is not None:
+            self.admin.condition = condition
+
+    def _listen(self, kind: type[Acceptor], listeners: list[Listener], threads: int) -> None:
+        """Lets clients connect to ``listeners``, and makes the acceptors that share them."""
+        if not listeners:
+            return
+        for listener in listeners:
+            listener.listen()
+            listener.share(threads)
+        for number in range(threads):
+            self._acceptors.append(kind(number, listeners, self._lanes, self._events.put))
 
     def _announce(self, banner: str) -> str:
         threads = self._settings.threads
         lines = [banner]
         lines += [f"  listening on {listener.url}" for listener in self.listeners]
+        if self.admin is not None:
+            lines.append(f"  admin on {self.admin.listener.url}")
+        secure = sum(isinstance(acceptor, SecureAcceptor) for acceptor in self._acceptors)
+        acceptors = len(self._acceptors) - secure
         lines.append(
-            f"  threads: {threads.acceptors} acceptor{'s' if threads.acceptors > 1 else ''},"
+            f"  threads: {acceptors} acceptor{'' if acceptors == 1 else 's'},"
+            f"{f' {secure} secure,' if secure else ''}"
             f" {threads.loops} loop{'s' if threads.loops > 1 else ''},"
             f" {threads.blocking_min} to {threads.blocking_max} blocking"
         )
@@ -161,7 +206,7 @@ class Server:
 
     def _await_hook(self, run: HookRun) -> None:
         while True:
-            event = self._events.get()
+            event = self._next_event()
             if event is run:
                 break
             if isinstance(event, int):
@@ -177,21 +222,59 @@ class Server:
         self._events.heed_signals()
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
+        # Where there is nothing to reload it stays what it is: the terminal's end, and the server's.
+        if any(listener.tls is not None for listener in self.listeners):
+            signal.signal(signal.SIGHUP, self._on_request)
+        signal.signal(signal.SIGUSR1, self._on_request)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._signals += 1
         if self._signals > 1:
-            os.write(2, b"siphon: second signal, ending at once\n")
+            _write_if_possible(b"siphon: second signal, ending at once\n")
             os._exit(1)
         self._events.put(number)
 
-    def _wait_for_signal(self) -> None:
+    def _on_request(self, number: int, frame: FrameType | None) -> None:
+        self._events.put(number)
+
+    def _next_event(self, deadline: float = math.inf) -> int | HookRun | Acceptor | None:
+        """The next one, or None at ``deadline``. What signals ask for is done meanwhile, except to stop."""
         while True:
-            event = self._events.get()
+            left_s = None if deadline == math.inf else max(0.0, deadline - time.monotonic())
+            event = self._events.get(left_s)
+            if event == signal.SIGUSR1:
+                log_snapshot(self._lanes)
+            elif event == signal.SIGHUP:
+                self._reload_certificates()
+            else:
+                return event
+
+    def _wait_for_signal(self) -> None:
+        """Watches the lanes meanwhile."""
+        pause_s = self._watchdog.pause_s or math.inf
+        while True:
+            event = self._next_event(time.monotonic() + pause_s)
             if isinstance(event, int):
                 return
             if isinstance(event, Acceptor):
                 raise InternalError(f"{event.name} has ended unexpectedly; its traceback is above")
+            notices = self._watchdog.look(time.monotonic())
+            for notice in notices:
+                journal.log("error" if notice.stalled else "info", notice.text)
+            if any(notice.stalled for notice in notices):
+                log_snapshot(self._lanes)
+
+    def _reload_certificates(self) -> None:
+        """Reads the certificates again, for new connections. Where that fails the old one stays in use."""
+        for listener in self.listeners:
+            if listener.tls is None:
+                continue
+            try:
+                listener.reload_certificates()
+            except ConfigError as error:
+                journal.log("error", f"{error}; {listener.url} keeps the certificate that it has")
+            else:
+                journal.log("info", f"{listener.url}: the certificate has been read again")
 
     # Stop --------------------------------------------------------------------------------------
 
@@ -200,11 +283,23 @@ class Server:
 
         A failing hook is logged. Hooks of a start that was not completed are not run.
         """
+        self._set_condition("stopping")
         if self._started:
+            self._delay()
             journal.log("info", "stopping: accepting no more, finishing what is on its way")
             self._drain()
             self._run_shutdown_hooks()
         return self._stop_threads()
+
+    def _delay(self) -> None:
+        """Goes on as before for a while: who looks at /readyz can send its clients elsewhere."""
+        if not self._settings.shutdown_delay_ms:
+            return
+        journal.log("info", f"stopping in {self._settings.shutdown_delay_ms} ms: no longer ready")
+        deadline = time.monotonic() + self._settings.shutdown_delay_ms / 1000
+        while (event := self._next_event(deadline)) is not None:
+            if isinstance(event, Acceptor):
+                raise InternalError(f"{event.name} has ended unexpectedly; its traceback is above")
 
     def _run_shutdown_hooks(self) -> None:
         for run, hooks in (
@@ -231,6 +326,8 @@ class Server:
         ended = self._lanes.blocking.join(max(0.0, deadline - time.monotonic()))
         # The loops have cancelled what was left on them, and with it every call that they waited for.
         ended = self._clients.close(max(0.0, deadline - time.monotonic())) and ended
+        if self.admin is not None:
+            ended = self.admin.stop(max(0.0, deadline - time.monotonic())) and ended
         threads = [*self._acceptors, *self._lanes.loops]
         if not ended or any(thread.is_alive() for thread in threads):
             return False
@@ -247,7 +344,7 @@ class Server:
         deadline = time.monotonic() + self._settings.shutdown_timeout_ms / 1000
         aborted = False
         while waiting:
-            event = self._events.get(max(0.0, deadline - time.monotonic()))
+            event = self._next_event(deadline)
             if isinstance(event, Acceptor):
                 waiting.discard(event)
             elif event is None and aborted:
@@ -264,7 +361,6 @@ class Server:
             listener.close()
 
     def _leave(self, *, clean: bool) -> int:
-        journal.flush()
         if clean:
             return 0
         # A sync handler cannot be stopped; the interpreter would wait for it, or trip over it.
@@ -272,6 +368,13 @@ class Server:
         journal.flush()
         sys.stdout.flush()
         os._exit(0)
+
+
+def _write_if_possible(text: bytes) -> None:
+    """To stderr, unless that is a pipe that nobody reads: nothing may hold up the end."""
+    with contextlib.suppress(OSError):
+        if select.select([], [2], [], 0)[1]:
+            os.write(2, text)
 
 
 def _calm_collector() -> None:

@@ -27,7 +27,8 @@ class Wheel:
         self.next_due = math.inf
 
     def file(self, connection: Connection, now: float) -> None:
-        """Files a connection that sits in no slot, by its deadline."""
+        """Files a connection by its deadline; it leaves the slot that it sits in, if any."""
+        self.remove(connection)
         ahead_s = min(connection.deadline - now, connection.listener.shortest_timeout_s)
         tick = max(math.ceil((now + ahead_s) / TICK_S), self._tick + 1)
         tick = min(tick, self._tick + _SLOTS - 1)

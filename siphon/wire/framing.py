@@ -12,6 +12,7 @@ _match_host: Final = re.compile(HOST).fullmatch
 _match_digits: Final = re.compile(rb"[0-9]++").fullmatch
 
 _LENGTH_DIGITS_MAX: Final = 15
+_WRITTEN_DIGITS_MAX: Final = 20  # leading zeros included: h11 takes no more
 
 type Fields = Sequence[tuple[bytes, bytes]]
 """Names in lower case with stripped values, in order."""
@@ -85,6 +86,8 @@ def _content_length(lengths: list[bytes], limits: WireLimits) -> int:
     digits = lengths[0].lstrip(b"0") or b"0"
     if len(digits) > _LENGTH_DIGITS_MAX or int(digits) > limits.max_body_bytes:
         raise RequestRefused(413, f"the body is larger than {limits.max_body_bytes} bytes")
+    if len(lengths[0]) > _WRITTEN_DIGITS_MAX:
+        raise RequestRefused(400, f"Content-Length has more than {_WRITTEN_DIGITS_MAX} digits")
     return int(digits)
 
 

@@ -12,6 +12,7 @@ from typing import Final, Literal
 from siphon.wire.grammar import FIELD_VALUE, HOST, OWS, TCHAR, TOKEN, VISIBLE_TARGET, any_case
 
 _SMALLEST_FIELD: Final = 4  # "a:" CR LF
+_AROUND_TARGET: Final = len(b"  HTTP/1.1\r")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +72,8 @@ def _captured(name: str, group: int, value: bytes) -> bytes:
     return any_case(name) + rb":(?(%d)(?!))" % group + OWS + rb"(" + value + rb")" + OWS + rb"\r\n"
 
 
-def _head_pattern() -> bytes:
-    """A whole head; groups: method, target, field block, host, content length, connection."""
+def _lines_pattern() -> bytes:
+    """The request line and whole fields; groups: method, target, field block, host, length, connection."""
     rest_of_field = rb"[" + TCHAR + rb"]*+:" + FIELD_VALUE + rb"\r\n"
     special = rb"|".join(any_case(name) for name in _SCANNED_FIELDS + _DECLINED_FIELDS)
     fields = (
@@ -82,11 +83,11 @@ def _head_pattern() -> bytes:
         _captured("connection", 6, any_case("close") + rb"|" + any_case("keep-alive")),
         rb"(?!(?:" + special + rb"):)[" + _INITIALS + rb"]" + rest_of_field,
     )
-    return _REQUEST_LINE + rb"((?:" + rb"|".join(fields) + rb")*+)\r\n"
+    return _REQUEST_LINE + rb"((?:" + rb"|".join(fields) + rb")*+)"
 
 
-_match_head: Final = re.compile(_head_pattern()).fullmatch
-_match_request_line: Final = re.compile(_REQUEST_LINE).match
+_match_head: Final = re.compile(_lines_pattern() + rb"\r\n").fullmatch
+_match_lines: Final = re.compile(_lines_pattern()).match
 _match_first_byte: Final = re.compile(rb"[" + TCHAR + rb"]").match
 _find_fields: Final = re.compile(rb"([^:]++):[ \t]*+([^\r]*+)\r\n").findall
 
@@ -176,17 +177,21 @@ def scan(buffer: bytes, limits: WireLimits, start: int = 0) -> Scanned:
 
 
 def _scan_unfinished(buffer: bytes, limits: WireLimits, start: int) -> Scanned:
-    """Whether bytes without a blank line may still become a head; what surely cannot is declined at once."""
+    """Whether bytes without a blank line may still become a head; what surely cannot is declined at once.
+
+    Every whole line is looked at, so that a fault in one is found no later than by the reader.
+    """
     size = len(buffer) - start
     if size == 0:
         return NEED_MORE
     if size >= limits.max_header_bytes or _match_first_byte(buffer, start) is None:
         return DECLINE
-    line_end = buffer.find(b"\n", start)
-    if line_end < 0:
-        return DECLINE if size > limits.max_target_bytes else NEED_MORE
-    if _match_request_line(buffer, start) is None:
-        return DECLINE
-    if buffer.count(b"\n", line_end) != buffer.count(b"\r\n", line_end - 1):
+    last = buffer.rfind(b"\n", start)
+    if last < 0:
+        space = buffer.find(b" ", start)
+        too_long = space >= 0 and start + size - space > limits.max_target_bytes + _AROUND_TARGET
+        return DECLINE if too_long else NEED_MORE
+    match = _match_lines(buffer, start)
+    if match is None or match.end() != last + 1 or match[3].count(b"\n") > limits.max_headers:
         return DECLINE
     return NEED_MORE

@@ -1,6 +1,7 @@
 """One HTTP/1 request that the head scanner has declined: a strict guard, and h11 behind it.
 
-h11 decides what a request means; the guard refuses first what h11 would let pass.
+h11 decides what a head means; the guard refuses first what h11 would let pass. A chunked body is decoded by
+`siphon.wire.chunks`.
 """
 
 from typing import Final
@@ -8,7 +9,7 @@ from typing import Final
 import h11
 
 from siphon.errors import RequestRefused
-from siphon.wire.chunks import MAX_SIZE_LINE_BYTES, ChunkGuard
+from siphon.wire.chunks import ChunkedBody
 from siphon.wire.field_line import parse_field_line
 from siphon.wire.framing import Framing, judge
 from siphon.wire.head import RequestHead, WireLimits
@@ -25,6 +26,7 @@ class Http1Reader:
     """
 
     __slots__ = (
+        "_body",
         "_buffer",
         "_chunks",
         "_complete",
@@ -34,10 +36,8 @@ class Http1Reader:
         "_line",
         "_line_start",
         "_parser",
-        "_parts",
         "_searched",
         "_skipped_blank_line",
-        "body_bytes_received",
         "head",
         "rest",
         "wants_continue",
@@ -51,25 +51,33 @@ class Http1Reader:
         self._skipped_blank_line = False
         self._line: RequestLine | None = None
         self._fields: list[tuple[bytes, bytes]] = []
-        self._chunks: ChunkGuard | None = None
+        self._chunks: ChunkedBody | None = None
         self._length_left = 0
-        self._parts: list[bytes] = []
+        self._body = bytearray()
         self._complete = False
         # What the guard passes is never longer than this without completing an event.
-        self._parser = h11.Connection(h11.SERVER, limits.max_header_bytes + MAX_SIZE_LINE_BYTES)
+        self._parser = h11.Connection(h11.SERVER, limits.max_header_bytes)
         self.head: RequestHead | None = None
         """The request's head, once it is complete."""
         self.wants_continue = False
         """The client waits for ``100 Continue`` with a body that is welcome; to be set False when sent."""
         self.rest = b""
         """What followed the request, once it is complete."""
-        self.body_bytes_received = 0
-        """How much of the body has come, decoded, in bytes."""
 
     @property
     def body(self) -> bytes:
         """The decoded body, once the request is complete."""
-        return b"".join(self._parts)
+        return bytes(self._body)
+
+    @property
+    def body_bytes_received(self) -> int:
+        """How much of the body has come, decoded, in bytes: what frames it does not count."""
+        return len(self._body)
+
+    @property
+    def in_crumbs(self) -> bool:
+        """Whether the body comes in chunks so small that they cost far more time than their bytes would."""
+        return self._chunks is not None and self._chunks.in_crumbs
 
     def receive(self, data: bytes) -> bool:
         """Take the next bytes of the connection; True once the request is complete.
@@ -130,11 +138,12 @@ class Http1Reader:
         raw = bytes(self._buffer[:end])
         del self._buffer[:end]
         request = self._parse(raw)
-        if request is None:
+        if request is None or (framing.chunked and self._complete):
             raise RequestRefused(400, "the head is not understood")
         self.head = _head(line, framing, request)
         if framing.chunked:
-            self._chunks = ChunkGuard(self._limits)
+            self._chunks = ChunkedBody(self._limits)
+            self._body = self._chunks.data
         self._length_left = framing.content_length
         wants_body = framing.chunked or framing.content_length > 0
         self.wants_continue = framing.expects_continue and wants_body and not self._buffer
@@ -142,21 +151,20 @@ class Http1Reader:
     def _read_body(self) -> bool:
         buffer = self._buffer
         if self._chunks is None:
-            sound = min(self._length_left, len(buffer))
-            self._length_left -= sound
-            ended = self._length_left == 0
+            taken = min(self._length_left, len(buffer))
+            self._length_left -= taken
+            if taken:
+                self._parse(bytes(buffer[:taken]))
+            if self._complete != (self._length_left == 0) or self._parser.trailing_data[0]:
+                raise RequestRefused(400, "the end of the body is in doubt")
         else:
-            sound = self._chunks.check(buffer)
-            ended = self._chunks.complete
-        if sound:
-            self._parse(bytes(buffer[:sound]))
-            del buffer[:sound]
-        if ended != self._complete or (ended and self._parser.trailing_data[0]):
-            raise RequestRefused(400, "the end of the body is in doubt")
-        if ended:
+            taken = self._chunks.take(buffer)
+            self._complete = self._chunks.complete
+        del buffer[:taken]
+        if self._complete:
             self.rest = bytes(buffer)
             buffer.clear()
-        return ended
+        return self._complete
 
     def _parse(self, raw: bytes) -> h11.Request | None:
         """Let h11 read what the guard has passed; the request, if its head ends here."""
@@ -166,8 +174,7 @@ class Http1Reader:
             while not self._complete:
                 event = self._parser.next_event()
                 if isinstance(event, h11.Data):
-                    self._parts.append(bytes(event.data))
-                    self.body_bytes_received += len(event.data)
+                    self._body += event.data
                 elif isinstance(event, h11.EndOfMessage):
                     self._complete = True
                 elif isinstance(event, h11.Request):

@@ -76,7 +76,7 @@ def checked(headers: Sequence[tuple[bytes, bytes]]) -> Fields:
         if _match_value(raw_value) is None:
             raise _malformed(f"the value of {_shown(raw_name)} has characters that no value can have")
         name = raw_name.decode("ascii")
-        if name in _OF_CONNECTION:
+        if name in _OF_CONNECTION or (name == "te" and raw_value.lower() != b"trailers"):
             raise _malformed(f"the field {name} belongs to HTTP/1.1")
         fields.append((name, raw_value.decode("latin-1")))
     return fields

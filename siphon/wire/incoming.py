@@ -4,42 +4,72 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from siphon.errors import RequestRefused
 from siphon.wire.head import DECLINE, NEED_MORE, RequestHead, scan
 from siphon.wire.http1 import Http1Reader
+from siphon.wire.request_line import check_line_so_far
 
 if TYPE_CHECKING:
+    from siphon.wire.budget import Budget
     from siphon.wire.head import WireLimits
 
 # What may precede a request line and means nothing (RFC 9112 section 2.2).
 _STRAY_BYTES: Final = 2
 _STRAY: Final = frozenset({b"", b"\r", b"\r\n"})
 
+_RECV_BYTES: Final = 65_536
+# Of a body in tiny chunks: they take as much time for a byte as a large one takes for hundreds, and what
+# is read at once is worked on in one go.
+_RECV_BYTES_IN_CRUMBS: Final = 4_096
+# What is read ahead of a request that is being answered; past it the client waits.
+_AHEAD_MAX_BYTES: Final = 65_536
+
 
 class Incoming:
     """What has been received on a connection and is no request yet.
 
-    Used by the connection's acceptor alone. After ``receive`` has returned a head, ``body`` is that
-    request's and what follows it is kept; ``receive(b"")`` looks there for the next one.
+    Used by the connection's acceptor alone. After ``receive`` has returned a head, ``take_body`` gives
+    that request's body, and what follows it is kept; ``receive(b"")`` looks there for the next one.
     """
 
-    __slots__ = ("_begin", "_buffer", "_head", "_limits", "_missing_bytes", "_parts", "_reader", "body")
+    __slots__ = (
+        "_begin",
+        "_body",
+        "_budget",
+        "_buffer",
+        "_counted_bytes",
+        "_head",
+        "_limits",
+        "_missing_bytes",
+        "_reader",
+        "appetite_bytes",
+    )
 
-    def __init__(self, limits: WireLimits) -> None:
+    def __init__(self, limits: WireLimits, budget: Budget) -> None:
         self._limits = limits
-        self.body = b""
+        self._budget = budget
+        # What of it has been counted in: bodies that arrive or wait to be taken, and what is read ahead.
+        self._counted_bytes = 0
         # What has come and is no request yet, from ``_begin`` on: pipelined requests are cut off it
         # without a copy of the rest for each.
         self._buffer = b""
         self._begin = 0
         # A request whose head the scanner has accepted and whose body is still arriving.
         self._head: RequestHead | None = None
-        self._parts: list[bytes] = []
         self._missing_bytes = 0
+        # The body that has been received so far, or that of the last request until it is taken.
+        self._body: bytes | bytearray = b""
         # A request that the scanner has declined.
         self._reader: Http1Reader | None = None
+        self.appetite_bytes = _RECV_BYTES
+        """How much to read at once."""
 
     def receive(self, data: bytes) -> RequestHead | None:
-        """The head of the next request once the request is whole, else None. Raises RequestRefused."""
+        """The head of the next request once the request is whole, else None.
+
+        Raises RequestRefused, with 503 where too much is buffered over all connections; nothing but
+        ``discard`` is to be called after that.
+        """
         if self._reader is not None:
             return self._read(self._reader, data)
         if self._head is not None:
@@ -47,28 +77,44 @@ class Incoming:
         buffer = data if not self._buffer else self._joined(data)
         start = self._begin
         head = scan(buffer, self._limits, start)
-        if head is NEED_MORE or (len(buffer) - start <= _STRAY_BYTES and buffer[start:] in _STRAY):
-            self._buffer = buffer
-            return None
-        if head is DECLINE:
-            self._set_rest(b"", 0)
-            self._reader = Http1Reader(self._limits)
-            return self._read(self._reader, buffer[start:])
+        if head is NEED_MORE or head is DECLINE:
+            return self._not_accepted(head is NEED_MORE, buffer, data)
         begin = head.end
         end = begin + head.content_length
         size = len(buffer)
         if size < end:
             self._head = head
-            self._parts = [buffer[begin:]]
+            self._body = bytearray(buffer[begin:])
             self._missing_bytes = end - size
             self._set_rest(b"", 0)
+            self._count(size - begin)
             return None
-        self.body = buffer[begin:end]
         if size > end:
             self._set_rest(buffer, end)
         elif self._buffer:
             self._set_rest(b"", 0)
+        if head.content_length or self._counted_bytes:
+            self._body = buffer[begin:end]
+            self._count(head.content_length + size - end)
         return head
+
+    def _not_accepted(self, need_more: bool, buffer: bytes, data: bytes) -> RequestHead | None:
+        """What the scanner has no head for: waits for the rest, or lets the reader have it.
+
+        A head that comes in three pieces or more is the reader's, whose work is linear: to scan it anew
+        with each would make one that drips in quadratic.
+        """
+        begin = self._begin
+        size = len(buffer) - begin
+        stray = size <= _STRAY_BYTES and buffer[begin:] in _STRAY
+        if stray or (need_more and (not data or size - len(data) <= _STRAY_BYTES)):
+            if not stray and buffer.find(b"\n", begin) < 0:
+                check_line_so_far(buffer[begin:], size, self._limits)
+            self._buffer = buffer
+            return None
+        self._set_rest(b"", 0)
+        self._reader = Http1Reader(self._limits)
+        return self._read(self._reader, buffer[begin:])
 
     def _joined(self, data: bytes) -> bytes:
         if data:
@@ -79,9 +125,41 @@ class Incoming:
         self._buffer = buffer
         self._begin = begin
 
-    def keep(self, data: bytes) -> int:
-        """Keeps what came while a request is being answered; returns how many bytes are kept."""
-        return len(self._joined(data))
+    def _count(self, size: int) -> None:
+        """Counts ``size`` bytes instead of what was counted so far. Raises RequestRefused(503)."""
+        if not self._recount(size):
+            raise RequestRefused(503, "too much is being uploaded at once", ("Retry-After", "1"))
+
+    def _recount(self, size: int) -> bool:
+        more = size - self._counted_bytes
+        self._counted_bytes = size
+        if more > 0:
+            return self._budget.take(more)
+        if more:
+            self._budget.give(-more)
+        return True
+
+    def take_body(self) -> bytes:
+        """The body of the request that ``receive`` has returned; what it counts for is now the caller's.
+
+        The caller calls ``give`` of the budget, with the body's length, when it is done with it.
+        """
+        body, self._body = self._body, b""
+        self._counted_bytes -= len(body)
+        return bytes(body)
+
+    def keep(self, data: bytes) -> bool:
+        """Keeps what came while a request is being answered; whether it may be given more."""
+        kept_bytes = len(self._joined(data))
+        return self._recount(kept_bytes) and kept_bytes <= _AHEAD_MAX_BYTES
+
+    def discard(self) -> None:
+        """Drops everything: no more requests will be read."""
+        self._reader = None
+        self._head = None
+        self._body = b""
+        self._set_rest(b"", 0)
+        self._recount(0)
 
     @property
     def kept_bytes(self) -> int:
@@ -102,10 +180,10 @@ class Incoming:
 
     @property
     def body_bytes_received(self) -> int:
-        """How much of the body that is arriving has come."""
+        """How much of the body that is arriving has come, without what frames its chunks."""
         if self._reader is not None:
             return self._reader.body_bytes_received
-        return self._head.content_length - self._missing_bytes if self._head is not None else 0
+        return len(self._body) if self._head is not None else 0
 
     def take_continue(self) -> bool:
         """Whether the client waits for ``100 Continue``; true once a request (RFC 9110 section 10.1.1)."""
@@ -117,21 +195,24 @@ class Incoming:
 
     def _collect(self, head: RequestHead, data: bytes) -> RequestHead | None:
         missing = self._missing_bytes
+        self._body += data[:missing]
         if len(data) < missing:
-            self._parts.append(data)
             self._missing_bytes = missing - len(data)
+            self._count(len(self._body))
             return None
-        self._parts.append(data[:missing])
-        self.body = b"".join(self._parts)
-        self._parts = []
         self._head = None
         self._set_rest(data[missing:], 0)
+        self._count(head.content_length + len(data) - missing)
         return head
 
     def _read(self, reader: Http1Reader, data: bytes) -> RequestHead | None:
         if not reader.receive(data):
+            self.appetite_bytes = _RECV_BYTES_IN_CRUMBS if reader.in_crumbs else _RECV_BYTES
+            self._count(reader.body_bytes_received)
             return None
+        self.appetite_bytes = _RECV_BYTES
         self._reader = None
-        self.body = reader.body
+        self._body = reader.body
         self._set_rest(reader.rest, 0)
+        self._count(len(self._body) + len(reader.rest))
         return reader.head

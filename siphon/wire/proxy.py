@@ -18,9 +18,16 @@ _V2_MAX_LENGTH: Final = 4_096
 _V2_LOCAL: Final = 0x20
 _V2_PROXY: Final = 0x21
 
+# Family in the upper four bits, transport in the lower; the last that there are.
+_AF_UNIX: Final = 3
+_DATAGRAM: Final = 2
+_V2_TCP4: Final = 0x11
+_V2_TCP6: Final = 0x21
+_V2_UNIX: Final = 0x31
+
 _TCP4: Final = struct.Struct("!4s4sHH")
 _TCP6: Final = struct.Struct("!16s16sHH")
-_UNIX_BYTES: Final = 216
+_V2_ADDRESS_BYTES: Final = {_V2_TCP4: _TCP4.size, _V2_TCP6: _TCP6.size, _V2_UNIX: 216}
 
 
 class ProxyHeader(NamedTuple):
@@ -92,15 +99,21 @@ def _read_v2(buffer: bytes) -> ProxyHeader | None:
 
 
 def _v2_peer(family: int, addresses: bytes) -> str | None:
-    """The source of a proxied connection; what follows the addresses (TLVs) is not used."""
-    if family == 0x00:  # unspecified
+    """The source of a proxied connection; what follows the addresses (TLVs) is not used.
+
+    None, so that the connection's own address holds, for a family or a transport that is unspecified and
+    for datagrams: a receiver may treat what it has no use for as unspecified, and skips its addresses.
+    """
+    if family >> 4 > _AF_UNIX or family & 0x0F > _DATAGRAM:
+        raise RequestRefused(400, f"the PROXY header has family and transport 0x{family:02x}")
+    if family not in _V2_ADDRESS_BYTES:
         return None
-    if family == 0x11 and len(addresses) >= _TCP4.size:
+    if len(addresses) < _V2_ADDRESS_BYTES[family]:
+        raise RequestRefused(400, "the PROXY header is shorter than its addresses")
+    if family == _V2_TCP4:
         source, _, port, _ = _TCP4.unpack_from(addresses)
         return f"{IPv4Address(source)}:{port}"
-    if family == 0x21 and len(addresses) >= _TCP6.size:
+    if family == _V2_TCP6:
         source, _, port, _ = _TCP6.unpack_from(addresses)
         return f"[{IPv6Address(source)}]:{port}"
-    if family == 0x31 and len(addresses) >= _UNIX_BYTES:
-        return "unix:0"
-    raise RequestRefused(400, f"the PROXY header has no stream address of family 0x{family:02x}")
+    return "unix:0"

@@ -3,7 +3,7 @@
 import re
 from typing import Final, NamedTuple
 
-from siphon.errors import RequestRefused
+from siphon.errors import OtherProtocol, RequestRefused
 from siphon.wire.grammar import HOST, PORT, TCHAR, TOKEN, URI_HOST, VISIBLE_TARGET, any_case
 from siphon.wire.head import WireLimits
 
@@ -15,6 +15,7 @@ _match_absolute: Final = re.compile(
 _match_authority: Final = re.compile(URI_HOST + rb":" + PORT).fullmatch
 _match_first_byte: Final = re.compile(rb"[" + TCHAR + rb"]").match
 
+_TLS_HANDSHAKE: Final = 0x16  # the type of the first record of a TLS connection
 _VERSION_BYTES: Final = len(b" HTTP/1.1\r\n")
 
 
@@ -36,6 +37,8 @@ def check_line_so_far(buffer: bytes | bytearray, size: int, limits: WireLimits) 
     ``buffer`` begins with the line, of which ``size`` bytes (at least one) have come; a line end counts.
     Raises RequestRefused: 414 for a target that is too long, 400 for what cannot be a request line at all.
     """
+    if buffer[0] == _TLS_HANDSHAKE:
+        raise OtherProtocol(400, "a client speaks TLS to this port, which is plain HTTP")
     if _match_first_byte(buffer) is None:
         raise RequestRefused(400, "the request does not begin with a method")
     target = buffer.find(b" ", 0, size) + 1
@@ -75,6 +78,6 @@ def _split_target(method: bytes, target: bytes) -> tuple[bytes, bytes | None]:
     if target == b"*" and method == b"OPTIONS":
         return target, None
     if absolute := _match_absolute(target):
-        rest = absolute[2] or b"/"
+        rest = absolute[2] or (b"*" if method == b"OPTIONS" else b"/")
         return (b"/" + rest if rest.startswith(b"?") else rest), absolute[1]
     raise RequestRefused(400, "the request target has none of the forms of RFC 9112 section 3.2")

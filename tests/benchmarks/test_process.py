@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchmarks.crowd import Crowd, CrowdSize
+from benchmarks.load import Load
 from benchmarks.process import Running
 from benchmarks.servers import Server, siphon
 
@@ -20,22 +21,25 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def python(source: str) -> Callable[[int], list[str]]:
-    return lambda port: [sys.executable, "-c", source]
+HELLO = Load("/", 1)
+
+
+def python(source: str) -> Callable[[int, Path], list[str]]:
+    return lambda port, scratch: [sys.executable, "-c", source]
 
 
 def test_a_server_is_checked_and_watched_and_ends() -> None:
     with Running(siphon("siphon_hello")) as running:
-        running.check("/", b"ok")
-        running.check("/sync", b"ok")
+        running.check(HELLO)
+        running.check(Load("/sync", 1))
         before = running.footprint()
         with pytest.raises(SystemExit, match="answers /nope with 404"):
-            running.check("/nope", b"ok")
+            running.check(Load("/nope", 1))
         assert before.threads > 10
         assert before.rss_mb >= before.pss_mb > 5
         assert running.footprint().cpu_s >= before.cpu_s > 0
     with pytest.raises(ConnectionRefusedError):
-        running.check("/", b"ok")
+        running.check(HELLO)
 
 
 def test_a_server_that_does_not_start_is_shown_with_its_output() -> None:
@@ -48,7 +52,7 @@ def test_a_crowd_takes_no_thread_and_is_not_answered() -> None:
     with Running(siphon("siphon_hello", "patient.yaml")) as running:
         threads = running.footprint().threads
         with Crowd(CrowdSize(idle=20, unfinished=5), running.port) as crowd:
-            running.check("/", b"ok")
+            running.check(HELLO)
             crowd.check()
             assert running.footprint().threads == threads
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from siphon.config.address import Address, TcpAddress, UnixAddress, parse_address
+from siphon.config.address import Address, FdAddress, TcpAddress, UnixAddress, parse_address
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,7 @@ from siphon.config.address import Address, TcpAddress, UnixAddress, parse_addres
         ("[0:0::1]:8080", TcpAddress("::1", 8080)),
         ("[fe80::1%eth0]:8080", TcpAddress("fe80::1%eth0", 8080)),
         ("unix:/run/siphon.sock", UnixAddress("/run/siphon.sock")),
+        ("fd:3", FdAddress(3)),
         ("unix:/" + "a" * 106, UnixAddress("/" + "a" * 106)),
     ],
 )
@@ -23,7 +24,7 @@ def test_an_address_is_read(text: str, address: Address) -> None:
     assert parse_address(text) == address
 
 
-@pytest.mark.parametrize("text", ["127.0.0.1:8080", "[::1]:0", "unix:/run/siphon.sock"])
+@pytest.mark.parametrize("text", ["127.0.0.1:8080", "[::1]:0", "unix:/run/siphon.sock", "fd:12"])
 def test_an_address_is_shown_as_it_is_written(text: str) -> None:
     assert str(parse_address(text)) == text
 
@@ -57,6 +58,9 @@ def test_an_address_is_shown_as_it_is_written(text: str) -> None:
             "a b:80",
             '"a b" is no host name or IP address: write host:port, such as 127.0.0.1:8080',
         ),
+        ("fd:", 'an inherited socket is named by its descriptor, such as fd:3, not ""'),
+        ("fd:-1", 'an inherited socket is named by its descriptor, such as fd:3, not "-1"'),
+        ("fd:99999999", 'an inherited socket is named by its descriptor, such as fd:3, not "99999999"'),
         ("localhost:", 'the port must be a whole number from 0 to 65535, not ""'),
         ("localhost:http", 'the port must be a whole number from 0 to 65535, not "http"'),
         ("localhost:65536", 'the port must be a whole number from 0 to 65535, not "65536"'),

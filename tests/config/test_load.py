@@ -240,6 +240,15 @@ def test_an_address_belongs_to_one_listener(site: Site, first: str, second: str,
     ]
 
 
+def test_the_admin_listeners_address_is_its_own_too(site: Site) -> None:
+    site.write("servers:\n  - listen: 127.0.0.1:80\nadmin:\n  listen: 127.0.0.1:80\n")
+    assert site.problems() == [
+        "http.yaml:4:11: admin.listen: a second listener on 127.0.0.1:80; the first is at http.yaml:2:13"
+    ]
+    site.write("admin: {listen: '127.0.0.1:9090'}")
+    assert site.load().admin.listen == TcpAddress("127.0.0.1", 9090)
+
+
 def test_the_default_address_counts_where_none_is_written(site: Site) -> None:
     site.write("servers:\n  - {name: a}\n  - listen: 127.0.0.1:8080\n")
     assert site.problems() == [

@@ -6,20 +6,30 @@ from typing import Any
 import pytest
 
 from siphon.config.check import ListOf, MapOf, Section, Whole, settings_of
-from siphon.config.settings import ClientSettings, ListenerSettings, LogSettings, Settings, ThreadSettings
+from siphon.config.settings import (
+    ClientSettings,
+    ListenerSettings,
+    LogSettings,
+    Settings,
+    ThreadSettings,
+    TlsSettings,
+)
 from tests.config.beside import Site
 
 _INT_MAX = 2_147_483_647
 _SECTIONS: dict[str, type[Any]] = {
     "": Settings,
     "servers[0]": ListenerSettings,
+    "servers[0].tls": TlsSettings,
     "threads": ThreadSettings,
     "clients.api": ClientSettings,
     "log": LogSettings,
 }
 
 _RANGES: list[tuple[str, str, int, int | None]] = [
+    ("", "max_buffered_bytes", 0, 1 << 50),
     ("", "shutdown_timeout_ms", 1, _INT_MAX),
+    ("", "shutdown_delay_ms", 0, _INT_MAX),
     ("servers[0]", "max_body_bytes", 0, None),
     ("servers[0]", "request_timeout_ms", 1, _INT_MAX),
     ("servers[0]", "max_header_bytes", 256, 1_048_576),
@@ -34,12 +44,14 @@ _RANGES: list[tuple[str, str, int, int | None]] = [
     ("servers[0]", "max_connections", 1, 1_000_000),
     ("servers[0]", "backlog", 1, 65_535),
     ("threads", "acceptors", 1, 64),
+    ("threads", "secure", 1, 64),
     ("threads", "loops", 1, 1_024),
     ("threads", "blocking_min", 1, 10_000),
     ("threads", "blocking_max", 1, 10_000),
     ("threads", "blocking_queue_max", 1, 1_000_000),
     ("threads", "client_max", 1, 10_000),
     ("threads", "max_in_flight", 1, 1_000_000),
+    ("threads", "stall_after_ms", 0, _INT_MAX),
     ("clients.api", "timeout_ms", 1, _INT_MAX),
     ("clients.api", "pool_size", 1, 10_000),
     ("clients.api", "max_response_bytes", 0, None),
@@ -243,8 +255,10 @@ def test_every_field_is_a_setting_with_one_line_of_documentation(of: type[Any]) 
 
 @pytest.mark.parametrize("of", _SECTIONS.values())
 def test_every_default_passes_its_own_check(of: type[Any]) -> None:
-    for name, setting in settings_of(of).items():
-        default = getattr(of(), name)
+    settings = settings_of(of)
+    required = {name: "given" for name, setting in settings.items() if setting.required}
+    for name, setting in settings.items():
+        default = getattr(of(**required), name)
         if (
             default is not None
             and not isinstance(setting.check, Section | ListOf | MapOf)

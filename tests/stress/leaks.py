@@ -38,6 +38,7 @@ def holdings(server: Server) -> dict[str, int]:
     return {
         "connections": sum(len(acceptor.connections) for acceptor in server._acceptors),
         "counted connections": sum(listener._connections for listener in server.listeners),
+        "buffered bytes": server.listeners[0].buffered.used,
         "filed deadlines": sum(acceptor._wheel._filed for acceptor in server._acceptors),
         "in flight": lanes.in_flight(),
         "on the blocking lane": lanes.blocking.load,

@@ -11,7 +11,10 @@ from itertools import count
 from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from tests.tls_socket import TlsSocket
+
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Sequence
 
 _HEAD_END: Final = b"\r\n\r\n"
@@ -72,7 +75,7 @@ class AnswerReader:
 
 
 class Peer:
-    """One client connection under a ``Load``; subclasses say what it sends and expects.
+    """One client connection under a ``Load``, over TLS if that has a context; subclasses say what it does.
 
     All of it runs on the load's thread. ``ended`` is set once the connection is closed on this side.
     """
@@ -90,6 +93,7 @@ class Peer:
         self.sock.settimeout(30)
         self.sock.connect(load.address)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._tls = None if load.tls is None else TlsSocket(self.sock, load.tls)
         self.sock.setblocking(False)
         self._outgoing = b""
         load.watch(self, selectors.EVENT_READ)
@@ -108,7 +112,7 @@ class Peer:
 
     def send(self, data: bytes) -> None:
         """Sends ``data``, what does not fit now as soon as there is room."""
-        self._outgoing += data
+        self._outgoing += data if self._tls is None else self._tls.seal(data)
         self.flush()
 
     def flush(self) -> None:
@@ -134,12 +138,15 @@ class Peer:
             self.close()
             self.on_end(error)
             return
-        if not data:
-            self.close()
-            self.on_end(None)
-            return
+        ended = not data
+        if self._tls is not None and data:
+            data = self._tls.unseal(data)
+            ended = self._tls.close_notify_received
         for answer in self.reader.feed(data):
             self.on_answer(answer)
+        if ended and not self.ended:
+            self.close()
+            self.on_end(None)
 
     def reset(self) -> None:
         """Closes with RST."""
@@ -148,9 +155,14 @@ class Peer:
             self.close()
 
     def half_close(self) -> None:
-        """Sends FIN and goes on reading."""
-        if not self.ended:
+        """Sends FIN, or close_notify over TLS, and goes on reading."""
+        if self.ended:
+            return
+        if self._tls is None:
             self.sock.shutdown(socket.SHUT_WR)
+        else:
+            self._outgoing += self._tls.seal_end()
+            self.flush()
 
     def close(self) -> None:
         """Closes; harmless when called again."""
@@ -163,8 +175,9 @@ class Peer:
 class Load:
     """The peers of one thread and their timed actions."""
 
-    def __init__(self, address: tuple[str, int]) -> None:
+    def __init__(self, address: tuple[str, int], tls: ssl.SSLContext | None = None) -> None:
         self.address = address
+        self.tls = tls
         self._selector = selectors.DefaultSelector()
         self._watched: dict[Peer, int] = {}
         self._timers: list[tuple[float, int, Callable[[], None]]] = []

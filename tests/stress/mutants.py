@@ -27,7 +27,7 @@ _ATTEMPTS: Final = ("", "", "full")
 class Mutant(NamedTuple):
     """One text of one file, what stands there instead, and the tests that must notice.
 
-    ``file``: a path below ``siphon``, or the name of a file of ``siphon/threads``.
+    ``file``: a path below ``siphon`` with a slash in it, or the name of a file of ``siphon/threads``.
     """
 
     name: str
@@ -70,22 +70,23 @@ MUTANTS: Final = (
         "close: a worker closes after a failed send",
         "connection.py",
         "                self.broken = True\n                return OWNER_NEEDED\n            if sent",
-        "                self.broken = True\n                self.sock.close()\n"
+        "                self.broken = True\n                self.channel.sock.close()\n"
         "                return OWNER_NEEDED\n            if sent",
         "test_closing.py",
     ),
     Mutant(
         "close: a worker closes after the last answer",
         "connection.py",
-        "            self.sock.shutdown(socket.SHUT_WR)\n",
-        "            self.sock.close()\n",
+        "            self.channel.half_close()\n",
+        "            self.channel.sock.close()\n",
         "test_closing.py",
     ),
     Mutant(
         "close: a loop closes what it abandons",
         "connection.py",
         "            self.broken = True\n            return OWNER_NEEDED\n",
-        "            self.broken = True\n            self.sock.close()\n            return OWNER_NEEDED\n",
+        "            self.broken = True\n            self.channel.sock.close()\n"
+        "            return OWNER_NEEDED\n",
         "test_closing.py",
     ),
     Mutant(
@@ -126,9 +127,23 @@ MUTANTS: Final = (
     Mutant(
         "turn: one hand-over, before the deadlines' own answers",
         "acceptor.py",
-        "        while self._for_loops or self._for_workers:\n",
-        "        if events and (self._for_loops or self._for_workers):\n",
+        "            if not (self._for_loops or self._for_workers):\n",
+        "            if not (events and (self._for_loops or self._for_workers)):\n",
         "test_pipelining.py",
+    ),
+    Mutant(
+        "buffered: counted in without the lock",
+        "buffered.py",
+        "        with self._lock:\n            self._used += size\n",
+        "        if True:\n            self._used += size\n",
+        "test_counting.py",
+    ),
+    Mutant(
+        "buffered: counted out without the lock",
+        "buffered.py",
+        "        with self._lock:\n            self._used -= size\n",
+        "        if True:\n            self._used -= size\n",
+        "test_counting.py",
     ),
     Mutant(
         "kick: wake-ups are cleared after the kicks were taken",
@@ -236,11 +251,116 @@ MUTANTS: Final = (
         "test_held.py",
     ),
     Mutant(
+        "drain: who waits for a request is closed at once",
+        "connection.py",
+        "_DRAIN_PATIENCE_S: Final = 1.0\n",
+        "_DRAIN_PATIENCE_S: Final = -100.0\n",
+        "test_rolling.py",
+    ),
+    Mutant(
+        "drain: a kick that comes late hurries again",
+        "connection.py",
+        "        if self._hurried:\n            return False\n",
+        "",
+        "test_rolling.py",
+    ),
+    Mutant(
+        "note: an answer that comes late is counted as well",
+        "exchange.py",
+        "                worker.cells.late += 1\n            return\n",
+        "                worker.cells.late += 1\n",
+        "test_accounts.py",
+    ),
+    Mutant(
+        "note: what is given up is not counted",
+        "exchange.py",
+        "                self.note(NO_ANSWER, 0, worker.cells)\n",
+        "",
+        "test_accounts.py",
+    ),
+    Mutant(
+        "tally: all threads count in the same cells",
+        "tally.py",
+        "        self._all.append(cells)\n        return cells\n",
+        "        self._all.append(cells)\n        return self._all[0]\n",
+        "test_accounts.py",
+    ),
+    Mutant(
+        "log: the writer sleeps and counts as awake",
+        "./journal.py",
+        "            self._awake = False\n            self._idle.notify_all()\n",
+        "            self._idle.notify_all()\n",
+        "test_log.py",
+    ),
+    Mutant(
+        "log: the queue is taken without the lock",
+        "./journal.py",
+        "        with self._lock:\n            entries, self._queue = self._queue, []\n",
+        "        if True:\n            entries = self._queue[:]\n            self._queue.clear()\n",
+        "test_log.py",
+    ),
+    Mutant(
         "listener: connections are counted without the lock",
         "listener.py",
         "        with self._lock:\n            self._connections -= 1\n",
         "        if True:\n            self._connections -= 1\n",
         "test_closing.py",
+    ),
+    Mutant(
+        "listener: what has been told is looked up without the lock",
+        "listener.py",
+        "        with self._lock:\n            first = what not in self._told\n",
+        "        if True:\n            first = what not in self._told\n",
+        "test_tls.py",
+    ),
+    Mutant(
+        "tls: a worker encrypts its answer itself",
+        "tls.py",
+        "        return 0\n\n    def transmit",
+        "        return self.transmit(data)\n\n    def transmit",
+        "test_tls.py",
+    ),
+    Mutant(
+        "tls: what the socket has not taken is encrypted again",
+        "tls.py",
+        "        if not self._covered_bytes:\n",
+        "        if True:\n",
+        "test_tls.py",
+    ),
+    Mutant(
+        "tls: one record is decrypted of all that have come",
+        "tls.py",
+        "            parts.append(part)\n",
+        "            parts.append(part)\n            break\n",
+        "test_tls.py",
+    ),
+    Mutant(
+        "flush: room in the socket for the rest is not waited for",
+        "acceptor.py",
+        "        if not connection.broken:\n            self._watch(connection)\n        if not more:\n",
+        "        if not more:\n",
+        "test_tls.py",
+    ),
+    Mutant(
+        "watch: room for a handshake's records is not waited for",
+        "acceptor.py",
+        "        wanted = WRITABLE if connection.state == SENDING or connection.channel.blocked else 0\n",
+        "        wanted = WRITABLE if connection.state == SENDING else 0\n",
+        "test_tls.py",
+    ),
+    Mutant(
+        "secure: an end that came with a request is overlooked",
+        "secure.py",
+        "        elif tls.end_of_input and not connection.end_of_input:\n",
+        "        elif connection.end_of_input:\n",
+        "test_tls.py",
+    ),
+    Mutant(
+        "secure: handshakes go as they come",
+        "secure.py",
+        "        self._poll = self._poll_established_first\n",
+        "",
+        "test_tls.py",
     ),
     Mutant(
         "call: an end reaches what the connection is lent to next",

@@ -177,7 +177,8 @@ class Doorman(socket.socket):
         return self._make(accepted.detach()), address
 
 
-def _accept_as(service: Service, make: Callable[[int], socket.socket]) -> None:
+def accept_as(service: Service, make: Callable[[int], socket.socket]) -> None:
+    """From now on the first listener accepts connections as what ``make`` makes of their descriptors."""
     listener = service.server.listeners[0]
     listener.socket = Doorman(listener.socket.detach(), make)
 
@@ -211,7 +212,7 @@ def test_a_connection_is_not_closed_inside_a_send(storm: Callable[..., Service],
         accepted.put(gated := GatedSocket(fileno))
         return gated
 
-    _accept_as(service, make)
+    accept_as(service, make)
     with service.connect() as client:
         client.send(get(f"/{kind}/token"))
         gated = accepted.get(timeout=30)
@@ -250,7 +251,7 @@ def test_only_the_acceptor_closes(storm: Callable[..., Service], kind: str, end:
     service = storm(SCRIPT, keep_alive_timeout_ms=60_000)
     acceptor = service.server._acceptors[0]
     closers: list[threading.Thread] = []
-    _accept_as(service, partial(WatchedSocket, closers=closers, broken=end == "failed send"))
+    accept_as(service, partial(WatchedSocket, closers=closers, broken=end == "failed send"))
     target = "/never/token" if end == "abandoned" else f"/{kind}/token"
     with service.connect() as client:
         client.send(f"GET {target} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")

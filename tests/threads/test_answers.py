@@ -326,7 +326,7 @@ REFUSALS = {
     "a bad escape": (400, request("/%zz")),
     "an escape that is no UTF-8": (400, request("/items/%ff")),
     "another version": (505, b"GET /hello HTTP/3.0\r\nHost: a\r\n\r\n"),
-    "bytes that are no HTTP": (400, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),
+    "bytes that are no HTTP": (400, b"\x17\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),
 }
 
 

@@ -89,6 +89,9 @@ def test_a_client_that_never_says_anything_is_closed(serve: Callable[..., Servic
     [
         request("/echo", "Content-Length: 1000", method="POST"),
         request("/echo", "Transfer-Encoding: chunked", method="POST") + b"3e8\r\n",
+        # What frames a body buys no time.
+        request("/echo", "Transfer-Encoding: chunked", method="POST") + b"3e8;x=",
+        request("/echo", "Transfer-Encoding: chunked", method="POST") + b"0\r\nX: ",
     ],
 )
 def test_a_body_that_drips_in_is_cut_off(serve: Callable[..., Service], head: bytes) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.client import request
+from tests.stress.leaks import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -83,16 +84,15 @@ class Stop:
 
 @pytest.fixture
 def stopping() -> Iterator[Callable[[Service], Stop]]:
-    """Begins a stop, and returns when the drain has begun: an idle connection has been closed by it."""
+    """Begins a stop, and returns when the drain has begun: the listening socket has been closed by it."""
     stops: list[Stop] = []
 
     def begin(service: Service) -> Stop:
         stop = Stop(service)
         stops.append(stop)
-        with service.connect() as idle:
-            idle.get("/hello")
-            stop.thread.start()
-            assert idle.read_to_end() == b""
+        listener = service.server.listeners[0]
+        stop.thread.start()
+        assert wait_until(lambda: listener.socket.fileno() < 0)
         return stop
 
     yield begin
@@ -285,11 +285,73 @@ def test_newcomers_are_turned_away_while_the_drain_goes_on(
     assert stop.join()
 
 
-def test_the_stop_is_quick_where_nobody_is_there(serve: Callable[..., Service]) -> None:
-    service = serve(SCRIPT, acceptors=2)
+def test_a_request_on_an_idle_connection_is_answered_after_the_stop_has_begun(
+    serve: Callable[..., Service], stopping: Stopping
+) -> None:
+    service = serve(SCRIPT)
+    with service.connect() as idle:
+        assert idle.get("/hello").get("connection") is None
+        stop = stopping(service)
+        answer = idle.get("/hello")
+        assert (answer.body, answer.get("connection")) == (b"hello", "close")
+        assert idle.read_to_end() == b""
+    assert stop.join()
+
+
+def test_an_answer_that_kept_the_connection_leaves_it_a_moment_too(
+    serve: Callable[..., Service], stopping: Stopping
+) -> None:
+    """The drain comes while a large answer is being fetched, whose head has promised to go on."""
+    service = serve(SCRIPT)
+    with service.connect() as client:
+        client.send(request("/big"))
+        assert service.module.entered.acquire(timeout=5)
+        client.wait_for_answer()
+        stop = stopping(service)
+        assert client.answer().get("connection") is None
+        assert client.get("/hello").get("connection") == "close"
+    assert stop.join()
+
+
+def test_a_kick_that_comes_late_does_not_shorten_the_moment(
+    serve: Callable[..., Service], stopping: Stopping
+) -> None:
+    """A worker may have answered before the drain and kick after it."""
+    service = serve(SCRIPT)
+    with service.connect() as client:
+        client.get("/hello")
+        (acceptor,) = service.server._acceptors
+        (connection,) = acceptor.connections.values()
+        stop = stopping(service)
+        for _ in range(3):
+            acceptor.kick(connection)
+        threading.Event().wait(0.3)  # what is tested: that it is still open by then
+        assert client.get("/hello").get("connection") == "close"
+    assert stop.join()
+
+
+def test_a_connection_that_stays_idle_holds_the_stop_for_a_second(serve: Callable[..., Service]) -> None:
+    service = serve(SCRIPT, keep_alive_timeout_ms=60_000)
     with service.connect() as idle:
         idle.get("/hello")
         begun = monotonic()
         assert service.stop()
-        assert monotonic() - begun < 1
+        assert 0.9 < monotonic() - begun < 8
+        assert idle.read_to_end() == b""
+
+
+def test_a_connection_that_has_been_idle_for_long_is_closed_at_once(
+    serve: Callable[..., Service], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("siphon.threads.connection._DRAIN_PATIENCE_S", 60.0)
+    service = serve(SCRIPT, acceptors=2, keep_alive_timeout_ms=600_000)
+    with service.connect() as idle:
+        idle.get("/hello")
+        connections = [one for acceptor in service.server._acceptors for one in acceptor.connections.values()]
+        # As if it had been answered that much earlier; who answers holds the lock until its deadline is set.
+        with connections[0].lock:
+            connections[0].deadline -= 61.0
+        begun = monotonic()
+        assert service.stop()
+        assert monotonic() - begun < 8  # and not the 10 s after which it would have been cut off
         assert idle.read_to_end() == b""

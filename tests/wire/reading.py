@@ -15,6 +15,23 @@ LIMITS = WireLimits(
 )
 
 
+class Counted:
+    """A budget for one thread, which never ends unless ``limit`` says so."""
+
+    def __init__(self, limit: int = 1 << 50) -> None:
+        self._limit = limit
+        self.used = 0
+
+    def take(self, size: int) -> bool:
+        """As ``Budget.take``."""
+        self.used += size
+        return self.used <= self._limit
+
+    def give(self, size: int) -> None:
+        """As ``Budget.give``."""
+        self.used -= size
+
+
 class Meaning(NamedTuple):
     """What a request says, in a form that compares."""
 

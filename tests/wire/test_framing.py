@@ -50,14 +50,29 @@ def test_only_http_1_0_may_leave_out_the_host() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "expected"), [(b"0", 0), (b"5", 5), (b"00000000000000000000005", 5), (b"1048576", 1_048_576)]
+    ("value", "expected"), [(b"0", 0), (b"5", 5), (b"00000000000000000005", 5), (b"1048576", 1_048_576)]
 )
 def test_content_length_is_decimal(value: bytes, expected: int) -> None:
     assert judge([HOST, length(value)], 1, LIMITS).content_length == expected
 
 
 @pytest.mark.parametrize(
-    "value", [b"", b"+1", b"-1", b"1,1", b"1, 1", b"1 1", b"0x1", b"1_0", b"1.0", b"\xb2", b"a", b"\t"]
+    "value",
+    [
+        b"0" * 20 + b"5",
+        b"",
+        b"+1",
+        b"-1",
+        b"1,1",
+        b"1, 1",
+        b"1 1",
+        b"0x1",
+        b"1_0",
+        b"1.0",
+        b"\xb2",
+        b"a",
+        b"\t",
+    ],
 )
 def test_content_length_that_is_no_number_is_400(value: bytes) -> None:
     assert status_of(HOST, length(value)) == 400

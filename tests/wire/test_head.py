@@ -279,6 +279,13 @@ def test_one_field_more_than_allowed_is_declined(fields: int) -> None:
     assert scan(raw, replace(LIMITS, max_headers=fields - 1)) is DECLINE
 
 
+def test_one_field_more_than_allowed_is_declined_before_the_head_is_whole() -> None:
+    unfinished = request(b"Host: a", b"a: b")[:-2]
+    assert scan(unfinished, replace(LIMITS, max_headers=2)) is NEED_MORE
+    assert scan(unfinished + b"c", replace(LIMITS, max_headers=2)) is NEED_MORE
+    assert scan(unfinished, replace(LIMITS, max_headers=1)) is DECLINE
+
+
 def test_a_target_one_byte_too_long_is_declined() -> None:
     raw = b"GET /abcd HTTP/1.1\r\nHost: a\r\n\r\n"
     assert accepted(raw, replace(LIMITS, max_target_bytes=5)).target == "/abcd"

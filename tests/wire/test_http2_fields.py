@@ -46,6 +46,7 @@ def test_every_head_that_is_accepted_h2_would_accept(headers: list[tuple[bytes, 
 
 
 @given(header_lists)
+@example([(b"te", b"gzip")])
 def test_all_trailers_that_are_accepted_h2_would_accept(headers: list[tuple[bytes, bytes]]) -> None:
     try:
         checked(headers)

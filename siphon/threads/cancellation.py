@@ -1,0 +1,28 @@
+"""Ending an exchange's async work from another thread."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from siphon.threads.exchange import Exchange
+    from siphon.threads.loops import LoopWorker
+
+
+class Cancellation:
+    """Cancels an exchange's tasks, on the thread they belong to."""
+
+    __slots__ = ("_exchange", "_half_closed")
+
+    def __init__(self, exchange: Exchange, *, half_closed: bool = False) -> None:
+        self._exchange = exchange
+        self._half_closed = half_closed
+
+    def on_loop(self, worker: LoopWorker) -> None:
+        """Cancels them, unless they have not begun: then ``ended`` keeps them from it."""
+        exchange = self._exchange
+        for task in list(exchange.inner_tasks or ()):
+            task.cancel()
+        # A task that waits for sync members cannot stop those, and their answer may still be fetched.
+        if exchange.task is not None and not (self._half_closed and exchange.held is not None):
+            exchange.task.cancel()
