@@ -155,10 +155,11 @@ class ClientThreads:
         with self._lock:
             refused = calls if slots.is_closed or self._stopping else ()
             if not refused:
-                for call in reversed(calls):
-                    if slots.multiplexed is None or not slots.multiplexed.submit(call):
-                        slots.in_line[call] = None
-                        slots.in_line.move_to_end(call, last=False)
+                shared = slots.multiplexed
+                left = [call for call in calls if shared is None or not shared.submit(call)]
+                for call in reversed(left):
+                    slots.in_line[call] = None
+                    slots.in_line.move_to_end(call, last=False)
             assigned = self._assign(slots)
         for call in refused:
             call.fail(_refused(call, "its connection was closed, and there is to be no other"))
