@@ -113,12 +113,17 @@ def cheroot(threads: int = _THREADS) -> Server:
     return Server("cheroot", "cheroot", command)
 
 
-def aiohttp(processes: int = 1) -> Server:
-    """Aiohttp's own server, in so many processes."""
+def aiohttp(processes: int = 1, *, compiled: bool = True) -> Server:
+    """Aiohttp's own server and client, in so many processes.
+
+    ``compiled``: with the extensions, which are built from source; without them it is what pip installs.
+    """
+    family = "aiohttp" if compiled else "aiohttp, its wheel"
     return Server(
-        f"aiohttp, {_counted(processes, 'process', 'processes')}",
-        "aiohttp",
+        f"{family}, {_counted(processes, 'process', 'processes')}",
+        family,
         lambda port, _: _python(f"{_APPS}.aiohttp_app", str(port), str(processes)),
+        {} if compiled else {"AIOHTTP_NO_EXTENSIONS": "1"},
     )
 
 

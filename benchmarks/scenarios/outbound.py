@@ -22,6 +22,7 @@ def proxied() -> Scenario:
         (
             case(siphon("siphon_proxy", "outbound.yaml"), _KIB),
             case(uvicorn("asgi_httpx", ", httpx"), _KIB),
+            *(case(aiohttp(processes, compiled=False), _KIB) for processes in (1, 2)),
             *(case(aiohttp(processes), _KIB) for processes in (1, 2)),
             *(case(server, _KIB) for server in granians("asgi", "asgi_aiohttp", ", aiohttp client")),
         ),
