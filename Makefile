@@ -22,7 +22,8 @@ check: $(VENV)/ready  ## lint, format, types and the SDK's names; changes nothin
 	$(BIN)/python scripts/check_sdk_parity.py
 
 docs: $(DOCS_VENV)/ready ## the documentation as a site, in site/; links are checked
-	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --strict --quiet
+	@# Not --quiet, which keeps warnings from being counted.
+	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --strict
 
 stress: $(VENV)/ready ## the stress tests at full size, then the mutants that they must catch
 	SIPHON_STRESS=full $(BIN)/python -m pytest -n 0 -m stress tests/stress

@@ -9,7 +9,8 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from siphon.client.http2_streams import SILENCE_S, Stream, Streams
+from siphon.client.http2_stream import Stream
+from siphon.client.http2_streams import SILENCE_S, Streams
 from siphon.errors import ResponseRefused
 from siphon.wakeup import Wakeup
 

@@ -310,8 +310,12 @@ class Acceptor(threading.Thread):
             connection.end_of_input = True
             state = connection.state
             exchange = connection.exchange
-        if state not in (RUNNING, SENDING):
+        if state == IDLE and connection.incoming.begun:
+            # Answered a moment ago, its worker's kick is still to come: more requests may have come whole.
+            self._next_request(connection)
+        elif state not in (RUNNING, SENDING):
             self.close_connection(connection)
+        if connection.state == CLOSED:
             return
         self._watch(connection)
         if exchange is not None:

@@ -86,7 +86,7 @@ def api() -> Iterator[tuple[Clients, H2Upstream]]:
         assert clients.close(10)
         assert not [thread for thread in threading.enumerate() if thread.name.startswith("siphon-client-")]
         # Its own state is at rest as well, which only the thread that has ended could have changed.
-        assert streams._h2.open_outbound_streams == 0
+        assert streams._state.open_outbound_streams == 0
     assert wait_until(lambda: open_descriptors() == before)
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import threading
+from typing import TYPE_CHECKING
+
 import pytest
 
 import siphon_sdk
@@ -12,10 +16,25 @@ from siphon_sdk.http import MockResponse
 from siphon_sdk.http_testing import HttpTestHarness
 from tests.command import ROOT
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 
 @pytest.fixture(autouse=True)
 def in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    """The documentation's example closes no harness: the next test must not see it end."""
+    before = set(threading.enumerate())
+    yield
+    gc.collect()
+    for thread in set(threading.enumerate()) - before:
+        if thread.name != "siphon-log":
+            thread.join(20)
+            assert not thread.is_alive()
 
 
 def test_user_proxy():  # type: ignore[no-untyped-def] # as the documentation has it

@@ -118,6 +118,18 @@ def test_pipelined_requests_before_a_fin_are_all_answered(serve: Callable[..., S
         assert client.read_to_end() == b""
 
 
+def test_a_fin_between_an_answer_and_the_next_request_loses_none(serve: Callable[..., Service]) -> None:
+    service = serve(SCRIPT)
+    for _ in range(200):
+        with service.connect() as client:
+            client.send(request("/sync") * 3 + request("/hello") * 3)
+            bodies = [client.answer().body]
+            # Now and then it comes between a worker's answer and the acceptor's look at what waits behind.
+            client.half_close()
+            bodies += [client.answer().body for _ in range(5)]
+            assert bodies == [b"sync"] * 3 + [b"hello"] * 3
+
+
 def test_a_sync_handler_answers_a_client_that_has_half_closed(serve: Callable[..., Service]) -> None:
     service = serve(SCRIPT)
     with service.connect() as client:
