@@ -18,7 +18,8 @@ import yaml
 from siphon.config.load import Overrides, load
 from siphon.config.settings import ListenerSettings, Settings, TcpAddress
 from tests.certificates import Certificates
-from tests.command import PORT_0, ROOT, Command, write
+from tests.client import Client
+from tests.command import PORT_0, ROOT, SIPHON, Command, environment, write
 from tests.page import blocks
 from tests.tools import needed, of_docs
 
@@ -106,7 +107,8 @@ def test_the_compose_file_is_valid() -> None:
 def test_the_compose_file_fits_the_settings() -> None:
     service = yaml.safe_load((DEPLOY / "docker-compose.yml").read_text(encoding="utf-8"))["services"]["app"]
     settings = in_container()
-    assert int(service["stop_grace_period"].removesuffix("s")) * 1_000 > settings.shutdown_timeout_ms
+    whole_ms = settings.shutdown_delay_ms + settings.shutdown_timeout_ms
+    assert int(service["stop_grace_period"].removesuffix("s")) * 1_000 > whole_ms
     assert service["ulimits"]["nofile"] > settings.servers[0].max_connections
     assert settings.servers[0].listen == TcpAddress("0.0.0.0", 8080)
     assert service["ports"] == ["127.0.0.1:8080:8080"]
@@ -132,7 +134,9 @@ def test_the_manifests_fit_together() -> None:
     assert "replicas" not in deployment["spec"]
     ports = {port["name"]: port["containerPort"] for port in container()["ports"]}
     assert service["spec"]["ports"][0]["targetPort"] in ports
-    assert ports["http"] == getattr(in_container().servers[0].listen, "port", None)
+    settings = in_container()
+    assert ports["http"] == getattr(settings.servers[0].listen, "port", None)
+    assert ports["admin"] == getattr(settings.admin.listen, "port", None)
 
 
 def container() -> Any:
@@ -141,9 +145,27 @@ def container() -> Any:
 
 def test_a_pod_has_time_to_finish() -> None:
     pod = manifest("deployment.yaml")["spec"]["template"]["spec"]
-    before_s = container()["lifecycle"]["preStop"]["sleep"]["seconds"]
-    whole_ms = before_s * 1_000 + in_container().shutdown_timeout_ms
+    settings = in_container()
+    whole_ms = settings.shutdown_delay_ms + settings.shutdown_timeout_ms
     assert pod["terminationGracePeriodSeconds"] * 1_000 > whole_ms
+
+
+def test_the_probes_are_answered_and_readiness_ends_with_the_stop(tmp_path: Path) -> None:
+    probes = {one: container()[f"{one}Probe"]["httpGet"] for one in ("startup", "readiness", "liveness")}
+    assert {probe["port"] for probe in probes.values()} == {"admin"}
+    write(tmp_path, "app.py", WHO)
+    write(tmp_path, "http.yaml", "admin: {listen: '127.0.0.1:0'}\nshutdown_delay_ms: 60000\n")
+    with Command("app.py", *PORT_0, cwd=tmp_path).started() as command:
+        (port,) = re.findall(r"  admin on http://127\.0\.0\.1:(\d+)\n", command.banner)
+        with Client(("127.0.0.1", int(port))) as kubelet:
+            assert {kubelet.get(probe["path"]).status for probe in probes.values()} == {200}
+            command.signal(signal.SIGTERM)
+            while kubelet.get(probes["readiness"]["path"]).status != 503:
+                continue  # until the signal has been seen
+            assert kubelet.get(probes["liveness"]["path"]).status == 200
+        assert command.connect().get("/").status == 200
+        command.signal(signal.SIGTERM)
+        assert command.ended()[0] == 1
 
 
 def test_a_pod_runs_as_the_image_s_user() -> None:
@@ -183,6 +205,34 @@ def test_the_units_fit_the_settings() -> None:
     # The exit code of a wrong configuration.
     assert service["RestartPreventExitStatus"] == "2"
     assert int(unit("siphon.socket")["Socket"]["Backlog"]) == listener.backlog
+
+
+def test_the_service_takes_the_socket_that_systemd_passes(tmp_path: Path) -> None:
+    write(tmp_path, "app.py", WHO)
+    command = unit("siphon.service")["Service"]["ExecStart"].split()
+    assert command == ["/srv/app/venv/bin/siphon", "/srv/app/app.py"]
+    path = tmp_path / "socket"
+    activate = [needed("systemd-socket-activate", APT), "--listen", str(path), "--setenv", "PYTHONPATH"]
+    activator = subprocess.Popen(
+        [*activate, *SIPHON, "app.py"],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with activator as process:
+        try:
+            assert process.stderr is not None
+            assert "Listening on" in process.stderr.readline()
+            # The first client starts siphon, and is answered by it.
+            with Client(str(path)) as client:
+                assert client.get("/").body == b"unix:0 0"
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert process.returncode == 0
 
 
 # nginx -----------------------------------------------------------------------------------------
