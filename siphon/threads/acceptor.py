@@ -39,8 +39,7 @@ if TYPE_CHECKING:
     from siphon.threads.listener import Listener
     from siphon.wire.head import RequestHead
 
-# A refusal lets the next pipelined request go ahead, which may be refused too: a row of them must end.
-_HAND_OVERS_A_TURN: Final = 16
+_HAND_OVERS_A_TURN: Final = 16  # a refusal lets the next pipelined request go ahead: a row must end
 _DRAIN_PATIENCE_S: Final = 1.0
 _BEING_ANSWERED: Final = frozenset({RUNNING, SENDING})
 _ARRIVING: Final = frozenset({HEAD, BODY})
@@ -196,6 +195,7 @@ class Acceptor(threading.Thread):
             return
         body = connection.incoming.take_body()
         exchange = Exchange(connection, self._lanes, head, body, chain, path_params, self.now)
+        exchange.counted_bytes = len(body)
         connection.requests += 1
         connection.exchange = exchange
         connection.state = after(connection.state, DISPATCHED)
