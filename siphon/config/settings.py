@@ -245,7 +245,7 @@ class Settings:
     )
     max_buffered_bytes: int = setting(
         268_435_456,
-        Whole(0, 1 << 50),
+        Whole(0),
         "Bytes of request bodies in memory at once, over all connections; past it 503.",
     )
     shutdown_timeout_ms: int = setting(

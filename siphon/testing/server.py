@@ -104,6 +104,7 @@ class InProcessServer:
             found = dict(path_params)
         body = connection.incoming.take_body()
         exchange = HarnessExchange(connection, self._lanes, head, body, chain, found, now)
+        exchange.counted_bytes = len(body)
         exchange.deadline = now + site.request_timeout_s
         exchange.error = None
         exchange.context = self._context.copy()

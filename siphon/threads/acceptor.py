@@ -36,8 +36,7 @@ if TYPE_CHECKING:
     from siphon.threads.listener import Listener
     from siphon.wire.head import RequestHead
 
-# A refusal lets the next pipelined request go ahead, which may be refused too: a row of them must end.
-_HAND_OVERS_A_TURN: Final = 16
+_HAND_OVERS_A_TURN: Final = 16  # a refusal lets the next pipelined request go ahead: a row must end
 # What a client that speaks TLS understands: a fatal alert, "protocol version" (RFC 8446 section 6).
 _ALERT: Final = b"\x15\x03\x01\x00\x02\x02\x46"
 _BEING_ANSWERED: Final = frozenset({RUNNING, SENDING})
@@ -197,6 +196,7 @@ class Acceptor(threading.Thread):
             return
         body = connection.incoming.take_body()
         exchange = Exchange(connection, self._lanes, head, body, chain, path_params, self.now)
+        exchange.counted_bytes = len(body)
         connection.requests += 1
         connection.exchange = exchange
         connection.state = after(connection.state, DISPATCHED)

@@ -83,8 +83,9 @@ class Exchange(Call):
         self.lanes = lanes
         self.head = head
         self.body = body
-        # What the body counts for among all that is buffered, until the work ends.
-        self.counted_bytes = len(body)
+        # What the body counts for among all that is buffered, until the work ends: for nothing, unless
+        # whoever has counted it in says so.
+        self.counted_bytes = 0
         self.path_params = path_params
         self.started = now
         # When a worker or a loop first turned to it; taken where somebody is to hear of it.
@@ -170,7 +171,8 @@ class Exchange(Call):
                 self.task = None
                 worker.suspended.discard(self)
             worker.finished += 1
-            self.release_body()
+            if self.counted_bytes:
+                self.release_body()
 
     def _accept_lone(self, result: object) -> Response:
         response = self.chain.members[0].accept(result)

@@ -86,7 +86,6 @@ def _lines_pattern() -> bytes:
     return _REQUEST_LINE + rb"((?:" + rb"|".join(fields) + rb")*+)"
 
 
-_match_head: Final = re.compile(_lines_pattern() + rb"\r\n").fullmatch
 _match_lines: Final = re.compile(_lines_pattern()).match
 _match_first_byte: Final = re.compile(rb"[" + TCHAR + rb"]").match
 _find_fields: Final = re.compile(rb"([^:]++):[ \t]*+([^\r]*+)\r\n").findall
@@ -152,8 +151,8 @@ def scan(buffer: bytes, limits: WireLimits, start: int = 0) -> Scanned:
     questioned = size > limits.unquestioned_bytes
     if questioned and size > limits.max_header_bytes:
         return DECLINE
-    match = _match_head(buffer, start, end)
-    if match is None:
+    match = _match_lines(buffer, start, end)
+    if match is None or match.end() != end - 2:
         return DECLINE
     method, target, block, host, length, connection = match.groups()
     if host is None:

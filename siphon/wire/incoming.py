@@ -144,7 +144,10 @@ class Incoming:
 
         The caller calls ``give`` of the budget, with the body's length, when it is done with it.
         """
-        body, self._body = self._body, b""
+        body = self._body
+        if not body:
+            return b""
+        self._body = b""
         self._counted_bytes -= len(body)
         return bytes(body)
 

@@ -27,7 +27,7 @@ _SECTIONS: dict[str, type[Any]] = {
 }
 
 _RANGES: list[tuple[str, str, int, int | None]] = [
-    ("", "max_buffered_bytes", 0, 1 << 50),
+    ("", "max_buffered_bytes", 0, None),
     ("", "shutdown_timeout_ms", 1, _INT_MAX),
     ("", "shutdown_delay_ms", 0, _INT_MAX),
     ("servers[0]", "max_body_bytes", 0, None),

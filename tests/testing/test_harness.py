@@ -697,6 +697,15 @@ async def root(req):
         assert not thread.is_alive()
 
 
+def test_bodies_count_against_the_bound_until_their_requests_are_done() -> None:
+    with HttpTestHarness({"max_buffered_bytes": 4}) as harness:
+        harness.load_source(f"from siphon import http\n{ECHO}")
+        for _ in range(3):
+            assert harness.request("POST", "/echo/1", body="four").status == 200
+            refused = harness.request("POST", "/echo/1", body="more than four")
+            assert (refused.status, refused.body) == (503, b"too much is being uploaded at once\n")
+
+
 def test_a_closed_harness_takes_no_more_requests(load: Load) -> None:
     harness = load(ECHO)
     harness.request("GET", "/echo/1")

@@ -281,7 +281,8 @@ def test_a_timed_out_sync_handler_keeps_its_place_until_it_has_ended(
         assert client.get("/wait").status == 504
         assert client.get("/hello").status == 503
         service.module.gate.set()
-        while (answer := client.get("/hello")).status == 503:
+        # 504: on a machine that is busy elsewhere.
+        while (answer := client.get("/hello")).status in (503, 504):
             continue
         assert answer.body == b"hello"
 
