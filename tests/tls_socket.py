@@ -21,6 +21,7 @@ class TlsSocket:
         """Shakes hands, naming ``host`` to the server; raises ssl.SSLError where that fails."""
         self.raw = raw
         self.close_notify_received = False
+        self._read_ahead = b""
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self.tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
@@ -58,6 +59,9 @@ class TlsSocket:
 
     def recv(self, size: int) -> bytes:
         """Plaintext; empty after close_notify and after a bare FIN: ``close_notify_received`` tells."""
+        if self._read_ahead:
+            data, self._read_ahead = self._read_ahead[:size], self._read_ahead[size:]
+            return data
         try:
             data = self._do(self.tls.read, size)
         except ssl.SSLZeroReturnError:
@@ -96,6 +100,8 @@ class TlsSocket:
     def shutdown(self, how: int) -> None:
         """Sends close_notify, and no FIN."""
         assert how == socket.SHUT_WR
+        # What has come and has not been read OpenSSL drops when it looks for the server's close_notify.
+        self._read_ahead += self.unseal(b"")
         self.raw.sendall(self.seal_end())
 
     def settimeout(self, timeout_s: float | None) -> None:
