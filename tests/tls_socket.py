@@ -21,10 +21,9 @@ class TlsSocket:
         """Shakes hands, naming ``host`` to the server; raises ssl.SSLError where that fails."""
         self.raw = raw
         self.close_notify_received = False
+        self._read_ahead = b""
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        # What had come before this side said that it will send no more.
-        self._early = b""
         self.tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
         self._do(self.tls.do_handshake)
 
@@ -60,8 +59,8 @@ class TlsSocket:
 
     def recv(self, size: int) -> bytes:
         """Plaintext; empty after close_notify and after a bare FIN: ``close_notify_received`` tells."""
-        if self._early:
-            data, self._early = self._early[:size], self._early[size:]
+        if self._read_ahead:
+            data, self._read_ahead = self._read_ahead[:size], self._read_ahead[size:]
             return data
         try:
             data = self._do(self.tls.read, size)
@@ -94,14 +93,15 @@ class TlsSocket:
 
     def seal_end(self) -> bytes:
         """The record of a close_notify, for the test to send as it likes."""
-        self._early += self.unseal(b"")
-        with contextlib.suppress(ssl.SSLError):  # it also looks for the server's, and drops what it finds
+        with contextlib.suppress(ssl.SSLError):  # it also looks for the server's
             self.tls.unwrap()
         return self._outgoing.read()
 
     def shutdown(self, how: int) -> None:
         """Sends close_notify, and no FIN."""
         assert how == socket.SHUT_WR
+        # What has come and has not been read OpenSSL drops when it looks for the server's close_notify.
+        self._read_ahead += self.unseal(b"")
         self.raw.sendall(self.seal_end())
 
     def settimeout(self, timeout_s: float | None) -> None:
