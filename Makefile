@@ -32,7 +32,7 @@ stress: $(VENV)/ready ## the stress tests at full size, then the mutants that th
 	$(BIN)/python -m tests.stress.mutants
 
 fuzz: $(VENV)/ready   ## made-up requests, headers and responses for MINUTES, by default 10
-	SIPHON_FUZZ_EXAMPLES=$$(($(MINUTES) * 20000)) $(BIN)/python -m pytest -n 2 --timeout 0 tests/wire/test_differential.py
+	SIPHON_FUZZ_EXAMPLES=$$(($(MINUTES) * 20000)) $(BIN)/python -m pytest -n 2 --timeout 0 -o faulthandler_timeout=0 tests/wire/test_differential.py
 	$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
 
 bench: $(VENV)/ready  ## figures against other servers, on an optimised interpreter
