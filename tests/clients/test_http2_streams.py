@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # How long it takes says nothing on a machine that is busy with something else.
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+unhurried = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 SETTINGS = ClientSettings(max_response_bytes=100_000)
 
 
@@ -97,7 +97,7 @@ edits = st.lists(
 def test_answers_that_were_tampered_with_end_each_call_once(
     loop: asyncio.AbstractEventLoop, changes: list[tuple[int, int, bytes]], sizes: list[int]
 ) -> None:
-    talk = Conversation(loop, b"", b"", b"x" * 200_000)
+    talk = Conversation(loop, b"", b"", b"x" * 70_000)
     data = bytearray(answers(talk))
     for at, cut, put in changes:
         data[at : at + cut] = put
@@ -121,7 +121,7 @@ def test_answers_that_were_tampered_with_end_each_call_once(
 def test_any_order_of_ends_ends_each_call_once(
     loop: asyncio.AbstractEventLoop, moves: list[str], data: st.DataObject
 ) -> None:
-    talk = Conversation(loop, b"", b"x" * 70_000, b"x" * 200_000)
+    talk = Conversation(loop, b"", b"x" * 70_000, b"x" * 70_000)
     server, streams = talk.server, talk.streams
     ended: set[int] = set()
     cancelled: set[int] = set()
