@@ -20,6 +20,7 @@ _ESCAPES: Final = {
 }
 _ESCAPES_ONE_LINE: Final = {**_ESCAPES, 9: "\\t", 10: "\\n"}
 _ESCAPES_JSON: Final = {code: f"\\u{code:04x}" for code in (*range(127, 160), *_DISGUISES)}
+_encode: Final = json.JSONEncoder(ensure_ascii=False).encode
 # A quote would end the part of a line that the format puts in quotes.
 _ESCAPES_IN_QUOTES: Final = {**_ESCAPES_ONE_LINE, ord('"'): "%22"}
 
@@ -82,21 +83,28 @@ class TextLines:
         begun = int(entry.at - entry.duration_ms / 1000)
         if self._access_stamp[0] != begun:
             self._access_stamp = (begun, time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(begun)))
-        path, _, query = entry.target.partition("?")
+        path, _, query = _quotable(entry.target).partition("?")
         return {
-            "addr": entry.client.translate(_ESCAPES_IN_QUOTES),
+            "addr": _quotable(entry.client),
             "time": self._access_stamp[1],
             "dt_ms": entry.duration_ms,
             "status": entry.status,
-            "path": path.translate(_ESCAPES_IN_QUOTES),
-            "query_string": query.translate(_ESCAPES_IN_QUOTES),
-            "method": entry.method.translate(_ESCAPES_IN_QUOTES),
+            "path": path,
+            "query_string": query,
+            "method": _quotable(entry.method),
             "scheme": entry.scheme,
             "protocol": entry.protocol,
             "bytes": entry.body_bytes,
             "lane": entry.lane,
             "queue_ms": entry.queued_ms,
         }
+
+
+def _quotable(text: str) -> str:
+    # Nothing that is escaped is printable but the quote, and hardly anything needs to be.
+    if text.isprintable() and '"' not in text:
+        return text
+    return text.translate(_ESCAPES_IN_QUOTES)
 
 
 def show_json(entry: Entry) -> str:
@@ -118,4 +126,5 @@ def show_json(entry: Entry) -> str:
         }
     else:
         row |= {"type": "log", "level": entry.level, "message": entry.text}
-    return json.dumps(row, ensure_ascii=False).translate(_ESCAPES_JSON) + "\n"
+    line = _encode(row)
+    return f"{line if line.isprintable() else line.translate(_ESCAPES_JSON)}\n"

@@ -63,10 +63,15 @@ def activate(servers: list[Draft[ListenerSettings]], passed: list[Passed]) -> li
     return servers + further
 
 
-def activate_admin(admin: Draft[AdminSettings], passed: list[Passed]) -> list[Passed]:
-    """Gives a socket that is named ``admin`` to the admin listener; returns those that are left."""
+def activate_admin(
+    admin: Draft[AdminSettings], servers: list[Draft[ListenerSettings]], passed: list[Passed]
+) -> list[Passed]:
+    """Gives a socket that is named ``admin`` to the admin listener; returns those that are left.
+
+    One of ``servers`` may have that name: then the socket is meant for it.
+    """
     named = next((socket for socket in passed if socket.name == _ADMIN), None)
-    if named is None:
+    if named is None or any(_name(server) == _ADMIN for server in servers):
         return passed
     admin.given["listen"] = named.given()
     return [socket for socket in passed if socket is not named]

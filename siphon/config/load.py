@@ -62,8 +62,9 @@ def load(script: Path, *, config: Path | None, environ: Mapping[str, str], overr
         _override(section, environ, overrides, report)
     threads = next(section for section in sections if section.of is ThreadSettings)
     admin = next(section for section in sections if section.of is AdminSettings)
-    passed = activate_admin(admin, passed_sockets(environ, report))
-    servers = _servers(draft, _addresses(environ, overrides, report), passed)
+    written = _written(draft)
+    passed = activate_admin(admin, written, passed_sockets(environ, report))
+    servers = _servers(written, _addresses(environ, overrides, report), passed)
     _check_servers(servers, admin, report)
     for server in servers:
         _check_tls(server, report)
@@ -148,15 +149,20 @@ def _address(text: str, place: Place, report: Report) -> Given:
         return Given(place, None, sound=False)
 
 
+def _written(draft: Draft[Settings]) -> list[Draft[ListenerSettings]]:
+    """The file's listeners."""
+    given = draft.given.get("servers")
+    return [] if given is None else list(given.value or ())
+
+
 def _servers(
-    draft: Draft[Settings], addresses: list[Given], passed: list[Passed]
+    written: list[Draft[ListenerSettings]], addresses: list[Given], passed: list[Passed]
 ) -> list[Draft[ListenerSettings]]:
     """The file's listeners, or one for each of ``addresses``: the file's limits in order, then defaults.
 
     Sockets that were passed take the place of the file's addresses, where no others do.
     """
-    given = draft.given.get("servers")
-    servers: list[Draft[ListenerSettings]] = [] if given is None else list(given.value or ())
+    servers = written.copy()
     if not addresses:
         return activate(servers, passed)
     servers += [Draft(ListenerSettings, "", address.place) for address in addresses[len(servers) :]]

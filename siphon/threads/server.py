@@ -235,7 +235,9 @@ class Server:
         self._events.put(number)
 
     def _on_request(self, number: int, frame: FrameType | None) -> None:
-        self._events.put(number)
+        # After the end of a stop nobody is left to ask.
+        with contextlib.suppress(OSError):
+            self._events.put(number)
 
     def _next_event(self, deadline: float = math.inf) -> int | HookRun | Acceptor | None:
         """The next one, or None at ``deadline``. What signals ask for is done meanwhile, except to stop."""
@@ -327,7 +329,8 @@ class Server:
         # The loops have cancelled what was left on them, and with it every call that they waited for.
         ended = self._clients.close(max(0.0, deadline - time.monotonic())) and ended
         if self.admin is not None:
-            ended = self.admin.stop(max(0.0, deadline - time.monotonic())) and ended
+            # However long the others took: it has nothing to finish but a scrape.
+            ended = self.admin.stop(_STOP_GRACE_S) and ended
         threads = [*self._acceptors, *self._lanes.loops]
         if not ended or any(thread.is_alive() for thread in threads):
             return False

@@ -66,6 +66,9 @@ def test_a_socket_that_is_named_admin_is_the_admin_listeners(site: Site) -> None
     assert [server.listen for server in settings.servers] == [FdAddress(3), FdAddress(5)]
     assert settings.admin.listen == FdAddress(4)
     assert site.load(passed(1, "x")).admin.listen == TcpAddress("127.0.0.1", 3)
+    site.write("servers: [{name: admin, listen: '127.0.0.1:1'}]")
+    settings = site.load(passed(1, "admin"))
+    assert (settings.servers[0].listen, settings.admin.listen) == (FdAddress(3), None)
 
 
 def test_addresses_that_are_named_win_over_passed_sockets(site: Site) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import pytest
 
 from siphon.config.settings import LogSettings, TcpAddress
 from siphon.journal import journal
+from siphon.threads.tally import Tally
 from siphon.threads.wheel import TICK_S
 from tests.stress.contested import KIND_NAMES, KINDS
 from tests.stress.leaks import wait_until
@@ -79,6 +81,30 @@ def test_a_request_that_ends_with_its_504_is_counted_and_logged_once(
     assert len(targets) == len(set(targets)) == expected
     assert service.server._lanes.tally is not None
     note(requests=expected, timeouts=counts.get(504, 0), late=service.server._lanes.tally.late)
+
+
+def test_threads_that_count_at_once_lose_nothing(note: Callable[..., None], full: bool) -> None:
+    tally = Tally()
+    threads, count = 6, 200_000 if full else 20_000
+    start = threading.Barrier(threads)
+
+    def answer() -> None:
+        cells = tally.new_cells()
+        start.wait(30)
+        for number in range(count):
+            cells.answered(("/a", "/b")[number % 2], "GET", 200, 0.5)
+            cells.shed += 1
+
+    running = [threading.Thread(target=answer) for _ in range(threads)]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join(120)
+    assert {key.route: sum(cell[:-1]) for key, cell in tally.answers().items()} == dict.fromkeys(
+        ["/a", "/b"], threads * count / 2
+    )
+    assert tally.shed == threads * count
+    note(answers=threads * count)
 
 
 class Leaver(Peer):

@@ -14,6 +14,8 @@ from siphon.journal import Journal
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from siphon.entries import Entry
+
 pytestmark = pytest.mark.stress
 
 WRITERS = 6
@@ -37,33 +39,37 @@ class Reader:
             self._pause.wait(self._pause_s)
         self.text = b"".join(pieces).decode()
 
-    def join(self) -> None:
-        """Waits for the end, without pauses from now on."""
+    def hurry(self) -> None:
+        """No pauses from now on."""
         self._pause.set()
+
+    def join(self) -> None:
+        """Waits for the end."""
         self._thread.join(60)
         assert not self._thread.is_alive()
 
 
-@pytest.mark.parametrize("pause_s", [0.0, 0.005], ids=["read at once", "read slowly"])
-def test_every_line_is_written_once_or_counted(note: Callable[..., None], full: bool, pause_s: float) -> None:
-    lines = 40_000 if full else 8_000
+@pytest.mark.parametrize("way", ["in small pieces", "in large pieces", "read slowly"])
+def test_every_line_is_written_once_or_counted(note: Callable[..., None], full: bool, way: str) -> None:
+    lines = (40_000 if full else 8_000) // (8 if way == "in small pieces" else 1)
     read_fd, write_fd = os.pipe()
     journal = Journal(write_fd)
-    reader = Reader(read_fd, pause_s)
+    reader = Reader(read_fd, 0.005 if way == "read slowly" else 0.0)
     flushed: list[bool] = []
 
     def log(name: int) -> None:
         for number in range(lines):
             journal.log("info", f"<{name}:{number}>")
-            if number % 1_000 == 0 and not pause_s:
-                flushed.append(journal.flush(30))
+            # While some wait for the writer, others go on: it takes a few lines at a time.
+            if way == "in small pieces" and number % (10 + name) == 0:
+                flushed.append(journal.flush(60))
 
     threads = [threading.Thread(target=log, args=(name,)) for name in range(WRITERS)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(120)
-    reader._pause.set()
+        thread.join(200)
+    reader.hurry()
     assert journal.flush(60)
     assert journal.close(60)
     os.close(write_fd)
@@ -78,3 +84,37 @@ def test_every_line_is_written_once_or_counted(note: Callable[..., None], full: 
     for name in range(WRITERS):
         numbers = [number for who, number in written if who == name]
         assert numbers == sorted(set(numbers))
+
+
+def shown_at_once(entry: Entry) -> str:
+    return "<>\n"
+
+
+def test_a_writer_that_takes_a_few_lines_at_a_time_misses_none(note: Callable[..., None], full: bool) -> None:
+    """The writer is this thread, which is quicker than those that log: it takes what is there, and again."""
+    threads, lines = 2, (200_000 if full else 60_000)
+    read_fd, write_fd = os.pipe()
+    reader = Reader(read_fd, 0.0)
+    journal = Journal(write_fd)
+    journal._writer = threading.current_thread()
+    journal._awake = True
+    journal._show = shown_at_once
+
+    def log() -> None:
+        for _ in range(lines):
+            journal.log("info", "x")
+
+    running = [threading.Thread(target=log) for _ in range(threads)]
+    for thread in running:
+        thread.start()
+    batches = 0
+    while any(thread.is_alive() for thread in running):
+        journal._write_batch()
+        batches += 1
+    journal._write_batch()
+    os.close(write_fd)
+    reader.join()
+    os.close(read_fd)
+    note(lines=threads * lines, batches=batches, dropped=journal.dropped)
+    # What is dropped is said in lines that look the same here.
+    assert threads * lines <= reader.text.count("<>") + journal.dropped <= threads * lines + batches
