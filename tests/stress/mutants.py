@@ -405,13 +405,6 @@ MUTANTS: Final = (
         "test_outbound.py",
     ),
     Mutant(
-        "http2: calls are submitted without the lock",
-        "client/http2.py",
-        "        with self._lock:\n            if not self._takes_calls:\n                return False\n",
-        "        if True:\n            if not self._takes_calls:\n                return False\n",
-        "test_http2.py",
-    ),
-    Mutant(
         "http2: calls are cancelled without the lock",
         "client/http2.py",
         "        with self._lock:\n            self._cancelled.append(stream)\n",

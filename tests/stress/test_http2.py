@@ -13,9 +13,12 @@ import pytest
 from h2.events import RequestReceived
 
 from siphon import http
+from siphon.client.call import Call, CallEnded
 from siphon.client.clients import Clients
 from siphon.client.http2 import Http2Connection
 from siphon.client.outbound import serving
+from siphon.client.replies import Replies
+from siphon.client.request import make_request
 from siphon.config.settings import ClientSettings
 from tests.clients.h2_upstream import H2Request, H2Upstream
 from tests.stress.leaks import open_descriptors, wait_until
@@ -23,6 +26,7 @@ from tests.stress.leaks import open_descriptors, wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from siphon.client.call import Interruptible
     from tests.clients.h2_upstream import H2Peer
 
 pytestmark = pytest.mark.stress
@@ -149,6 +153,44 @@ def test_loops_that_call_at_once_get_their_own_answers_over_one_connection(
     assert answered == [rounds * 50] * 4
 
 
+class Counted(Call):
+    """A call that has ended, which may therefore be submitted any number of times."""
+
+    taken = 0
+
+    def attach(self, waited_for: Interruptible) -> None:
+        self.taken += 1  # by the connection's thread alone
+        raise CallEnded
+
+
+def test_no_call_is_lost_on_its_way_to_the_connection_s_thread(
+    api: tuple[Clients, H2Upstream], full: bool
+) -> None:
+    """From more threads than there are processors, each of which may be stopped half-way through."""
+    clients, upstream = api
+    times = 400_000 if full else 50_000
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(ask(http.Client("api"), "/first"))
+    connection = connection_of(clients)
+    settings = ClientSettings()
+    request = make_request(settings, None, "GET", upstream.url)
+    calls = [Counted(request, settings, Replies(loop)) for _ in range(6)]
+
+    def submit(call: Call) -> None:
+        for _ in range(times):
+            assert connection.submit(call)
+
+    threads = [threading.Thread(target=submit, args=(call,)) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(200)
+    # Whatever was submitted before this has been taken when it is answered.
+    loop.run_until_complete(ask(http.Client("api"), "/last"))
+    loop.close()
+    assert [call.taken for call in calls] == [times] * len(calls)
+
+
 def test_upstreams_that_go_away_at_any_moment_lose_no_call_and_get_none_twice(
     full: bool, note: Callable[..., None]
 ) -> None:
@@ -193,4 +235,49 @@ def test_upstreams_that_go_away_at_any_moment_lose_no_call_and_get_none_twice(
     assert len(processed) == (4000 if full else 500)
     assert set(processed.values()) == {1}
     note(processed=len(processed), connections=upstream.connections)
+    assert wait_until(lambda: open_descriptors() == before)
+
+
+def test_calls_that_come_as_a_connection_ends_are_taken_or_go_elsewhere(
+    full: bool, note: Callable[..., None]
+) -> None:
+    """Each connection takes a few calls and goes away, while several loops call one after the other."""
+    chance = random.Random(13)
+
+    def behave(peer: H2Peer) -> None:
+        last = 0
+        for _ in range(chance.randrange(1, 4)):
+            request = peer.head()
+            if request is None:
+                return
+            last = request.stream
+            respond(peer, request)
+        peer.go_away(last)
+        peer.wait_for_end()
+
+    answered: list[int] = []
+
+    async def main(loop: int) -> int:
+        client = http.Client("api")
+        for number in range(1_000 if full else 150):
+            with suppress(http.ProtocolError):  # refused twice
+                await ask(client, f"/{loop}/{number}")
+        return loop
+
+    def on_a_thread(clients: Clients, loop: int) -> None:
+        with serving(clients):
+            answered.append(asyncio.run(main(loop)))
+
+    before = open_descriptors()
+    with H2Upstream(behave) as upstream:
+        settings = ClientSettings(base_url=upstream.url, http2_prior_knowledge=True, timeout_ms=20_000)
+        clients = Clients({"api": settings}, threads_max=4)
+        threads = [threading.Thread(target=on_a_thread, args=(clients, loop)) for loop in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(200)
+        assert clients.close(10)
+    assert sorted(answered) == [0, 1, 2, 3]
+    note(connections=upstream.connections)
     assert wait_until(lambda: open_descriptors() == before)
