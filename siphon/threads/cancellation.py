@@ -21,8 +21,11 @@ class Cancellation:
     def on_loop(self, worker: LoopWorker) -> None:
         """Cancels them, unless they have not begun: then ``ended`` keeps them from it."""
         exchange = self._exchange
-        for task in list(exchange.inner_tasks or ()):
-            task.cancel()
-        # A task that waits for sync members cannot stop those, and their answer may still be fetched.
-        if exchange.task is not None and not (self._half_closed and exchange.held is not None):
-            exchange.task.cancel()
+        tasks = {exchange.task, *(exchange.inner_tasks or ())}
+        if self._half_closed and exchange.visiting:
+            # Sync members cannot be stopped, and what they answer may still be fetched. It may be on its
+            # way to the task by now: only the task's own thread can tell whether it has arrived.
+            tasks -= exchange.visiting
+        for task in tasks:
+            if task is not None:
+                task.cancel()

@@ -42,8 +42,8 @@ class Worker(Protocol):
 class Exchange(Call):
     """A request on its way. One thread works on it at a time; any may call ``cancel``.
 
-    ``connection.lock`` guards ``ended``, ``loop_worker`` and ``held``. ``task`` and ``inner_tasks``
-    belong to the loop worker's thread.
+    ``connection.lock`` guards ``ended``, ``loop_worker`` and ``held``. ``task``, ``inner_tasks`` and
+    ``visiting`` belong to the loop worker's thread.
     """
 
     __slots__ = (
@@ -63,6 +63,7 @@ class Exchange(Call):
         "paused",
         "started",
         "task",
+        "visiting",
     )
     # It takes a place of its own in a lane's load, as a visit does not.
     counted = True
@@ -102,6 +103,8 @@ class Exchange(Call):
         self.paused: tuple[Paused, Request] | None = None
         self.task: asyncio.Task[None] | None = None
         self.inner_tasks: set[asyncio.Task[None]] | None = None
+        # Those of its tasks that wait for sync members, until they go on with what came of it.
+        self.visiting: set[asyncio.Task[object] | None] | None = None
 
     @property
     def label(self) -> str:
@@ -197,6 +200,10 @@ class Exchange(Call):
             if self.loop_worker.cells is not None:
                 self.loop_worker.cells.shed += 1
             return plain(503, "over capacity\n", ("Retry-After", "1"))
+        if self.visiting is None:
+            self.visiting = set()
+        task = asyncio.current_task()
+        self.visiting.add(task)
         try:
             outcome = await visit.future
         except asyncio.CancelledError:
@@ -204,6 +211,8 @@ class Exchange(Call):
                 # Sync code cannot be stopped: until it ends its place in flight is taken.
                 self.loop_worker.abandoned += 1
             raise
+        finally:
+            self.visiting.discard(task)
         take_over(context)
         return outcome
 

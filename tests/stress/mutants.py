@@ -27,7 +27,8 @@ _ATTEMPTS: Final = ("", "", "full")
 class Mutant(NamedTuple):
     """One text of one file, what stands there instead, and the tests that must notice.
 
-    ``file``: a path below ``siphon`` with a slash in it, or the name of a file of ``siphon/threads``.
+    ``file``: a path below ``siphon`` with a slash in it, or the name of a file of ``siphon/threads``;
+    ``tests``: a path below ``tests``, or the name of a file of ``tests/stress``.
     """
 
     name: str
@@ -38,6 +39,13 @@ class Mutant(NamedTuple):
 
 
 MUTANTS: Final = (
+    Mutant(
+        "interrupt: cancels who has been answered by a sync member",
+        "cancellation.py",
+        "        if self._half_closed and exchange.visiting:\n",
+        "        if self._half_closed and exchange.visiting and exchange.held is not None:\n",
+        "threads/test_disconnects.py",
+    ),
     Mutant(
         "fail: abandons what the acceptor is about to answer",
         "exchange.py",
@@ -446,7 +454,7 @@ def _test(folder: Path, tests: list[str], size: str) -> Verdict:
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--timeout", "120"]
     began = monotonic()
     run = subprocess.run(
-        [*command, *[f"tests/stress/{name}" for name in tests]],
+        [*command, *[f"tests/{name}" if "/" in name else f"tests/stress/{name}" for name in tests]],
         cwd=folder,
         # The copy comes before an installed siphon.
         env={**os.environ, "PYTHONPATH": str(folder), "SIPHON_STRESS": size},
@@ -457,7 +465,7 @@ def _test(folder: Path, tests: list[str], size: str) -> Verdict:
     took_s = monotonic() - began
     if run.returncode == 0:
         return Verdict(None, took_s)
-    found = re.search(r"^(?:FAILED|ERROR) tests/stress/(\S+)", run.stdout, re.MULTILINE)
+    found = re.search(r"^(?:FAILED|ERROR) tests/(\S+)", run.stdout, re.MULTILINE)
     if found is not None and run.returncode == 1:
         return Verdict(found[1], took_s)
     if "Timeout" in run.stdout + run.stderr:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.client import request
+from tests.stress.leaks import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -304,4 +305,49 @@ def test_a_sync_handler_behind_an_async_guard_answers_a_client_that_has_half_clo
         client.send(request("/"))
         assert service.module.entered.wait(10)
         client.half_close()
+        assert client.answer().body == b"all the same"
+
+
+def test_the_answer_of_a_sync_handler_outruns_the_half_close_that_interrupts_async_code(
+    serve: Callable[..., Service],
+) -> None:
+    service = serve(
+        """
+        import threading
+        from siphon import http
+
+        sources = []
+        loop_blocked = threading.Event()
+        open_loop = threading.Event()
+        entered = threading.Event()
+        gate = threading.Event()
+
+        @http.middleware
+        async def guard(req):
+            if req.path == "/block":
+                loop_blocked.set()
+                assert open_loop.wait(20)
+
+        @http.route("/")
+        @http.route("/block")
+        def handler(req):
+            sources.append(req._source)
+            entered.set()
+            assert gate.wait(20)
+            return http.Response(body="all the same")
+        """,
+        loops=1,
+    )
+    script = service.module
+    with service.connect() as client, service.connect() as blocking:
+        client.send(request("/"))
+        assert script.entered.wait(10)
+        blocking.send(request("/block"))
+        assert script.loop_blocked.wait(10)
+        # The answer waits for the loop, and no worker has anything of this request any more.
+        script.gate.set()
+        assert wait_until(lambda: script.sources[0].held is None)
+        client.half_close()
+        assert wait_until(lambda: script.sources[0].disconnected)
+        script.open_loop.set()
         assert client.answer().body == b"all the same"
