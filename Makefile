@@ -1,11 +1,10 @@
 # Verbs for people and CI. `check` never writes; `run` and `test` do all the set-up themselves.
-.PHONY: run test check docs stress fuzz bench format python-pgo clean help
+.PHONY: run test check docs stress fuzz soak bench format python-pgo clean help
 
 VENV := .venv
 BIN := $(VENV)/bin
 DOCS_VENV := .venv-docs
 TESTS ?= tests
-MINUTES ?= 10
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -31,9 +30,14 @@ stress: $(VENV)/ready ## the stress tests at full size, then the mutants that th
 	SIPHON_STRESS=full $(BIN)/python -m pytest -n 0 -m stress tests/stress
 	$(BIN)/python -m tests.stress.mutants
 
+fuzz: MINUTES ?= 10
 fuzz: $(VENV)/ready   ## made-up requests, headers and responses for MINUTES, by default 10
 	SIPHON_FUZZ_EXAMPLES=$$(($(MINUTES) * 20000)) $(BIN)/python -m pytest -n 2 --timeout 0 -o faulthandler_timeout=0 tests/wire/test_differential.py
 	$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
+
+soak: MINUTES ?= 60
+soak: $(VENV)/ready   ## mixed load on one process for MINUTES, by default 60: nothing may grow, no answer be wrong
+	$(BIN)/python -m tests.soak --minutes $(MINUTES)
 
 bench: $(VENV)/ready  ## figures against other servers, on an optimised interpreter
 	@scripts/bench.sh $(SCENARIO)

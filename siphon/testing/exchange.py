@@ -11,9 +11,9 @@ from siphon.threads.held import WAKE_UP, Held, Visit
 
 if TYPE_CHECKING:
     from siphon.messages import Request, Response
-    from siphon.threads.exchange import Worker
     from siphon.threads.held import Inner, Wakening
     from siphon.threads.tally import Cells
+    from siphon.threads.worker import Worker
     from siphon.wire.encode import Encoder
 
 

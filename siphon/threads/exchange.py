@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextvars import Context, copy_context
 from time import monotonic
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from siphon.dispatch import Call, Outcome, Paused
 from siphon.errors import RequestCancelled, ResponseError
@@ -24,19 +24,12 @@ if TYPE_CHECKING:
     from siphon.threads.lanes import Lanes
     from siphon.threads.loops import LoopWorker
     from siphon.threads.tally import Cells
+    from siphon.threads.worker import Worker
     from siphon.wire.encode import Encoder
     from siphon.wire.head import RequestHead
 
 # In the log and in metrics: the client had gone, or the stop did not wait. nginx uses it as well.
 NO_ANSWER: Final = 499
-
-
-class Worker(Protocol):
-    """A thread that runs exchanges, also one of a test's; what it has for answering them is its own."""
-
-    encoder: Encoder
-    cells: Cells | None
-    finished: int
 
 
 class Exchange(Call):

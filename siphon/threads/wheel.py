@@ -42,7 +42,11 @@ class Wheel:
         """Takes a connection out of its slot; nothing happens to one that sits in none."""
         if connection.slot < 0:
             return
-        self._slots[connection.slot].discard(connection)
+        members = self._slots[connection.slot]
+        members.discard(connection)
+        if not members:
+            # Else a crowd that has come and gone would keep its table, in one slot after the other.
+            members.clear()
         connection.slot = -1
         self._filed -= 1
 

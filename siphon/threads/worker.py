@@ -1,0 +1,17 @@
+"""What a thread needs to run exchanges."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from siphon.threads.tally import Cells
+    from siphon.wire.encode import Encoder
+
+
+class Worker(Protocol):
+    """A thread that runs exchanges, also one of a test's; what it has for answering them is its own."""
+
+    encoder: Encoder
+    cells: Cells | None
+    finished: int

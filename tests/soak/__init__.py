@@ -1,0 +1,1 @@
+"""An hour of mixed load on one process, and what it holds after each minute."""
