@@ -116,7 +116,7 @@ def _default(field: dataclasses.Field[Any]) -> str:
 def options() -> str:
     """The options of ``siphon script.py``, with the variables that stand for them."""
     rows = []
-    for action in parser("serve", "")._actions:
+    for action in parser("serve")._actions:
         if not action.option_strings or isinstance(action, argparse._HelpAction | argparse._VersionAction):
             continue
         described, _, variable = str(action.help).replace("%%", "%").partition(" [SIPHON_")

@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _main(arguments: Sequence[str] | None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     command = given.pop(0) if given and given[0] in COMMANDS else "serve"
-    options = parser(command, f"siphon {__version__} on {describe()}").parse_args(given)
+    options = parser(command).parse_args(given)
     # Until the server has its own handlers, a stop from outside unwinds as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

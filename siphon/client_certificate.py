@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from hashlib import sha256
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 
@@ -46,6 +45,8 @@ class ClientCertificate:
 
 def read_certificate(decoded: Mapping[str, Any], der: bytes) -> ClientCertificate:
     """What ``ssl`` gives as ``getpeercert()`` and ``getpeercert(True)``, as scripts see it."""
+    from hashlib import sha256  # every script has this module, few have clients with certificates
+
     sans = [_alternative_name(kind, value) for kind, value in decoded.get("subjectAltName", ())]
     return ClientCertificate(_name(decoded.get("subject", ())), tuple(sans), sha256(der).hexdigest())
 

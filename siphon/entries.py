@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -20,7 +19,6 @@ _ESCAPES: Final = {
 }
 _ESCAPES_ONE_LINE: Final = {**_ESCAPES, 9: "\\t", 10: "\\n"}
 _ESCAPES_JSON: Final = {code: f"\\u{code:04x}" for code in (*range(127, 160), *_DISGUISES)}
-_encode: Final = json.JSONEncoder(ensure_ascii=False).encode
 # A quote would end the part of a line that the format puts in quotes.
 _ESCAPES_IN_QUOTES: Final = {**_ESCAPES_ONE_LINE, ord('"'): "%22"}
 
@@ -57,7 +55,7 @@ type Entry = Line | Access
 
 def shower(settings: LogSettings) -> Callable[[Entry], str]:
     """What turns an entry into a line, its end included, as ``settings`` say."""
-    return show_json if settings.format == "json" else TextLines(settings.access_format)
+    return JsonLines() if settings.format == "json" else TextLines(settings.access_format)
 
 
 class TextLines:
@@ -107,24 +105,32 @@ def _quotable(text: str) -> str:
     return text.translate(_ESCAPES_IN_QUOTES)
 
 
-def show_json(entry: Entry) -> str:
-    """The entry as one JSON object and a line end."""
-    row: dict[str, object] = {"time": round(entry.at, 3)}
-    if isinstance(entry, Access):
-        row |= {
-            "type": "access",
-            "client": entry.client,
-            "method": entry.method,
-            "target": entry.target,
-            "scheme": entry.scheme,
-            "protocol": entry.protocol,
-            "status": entry.status,
-            "bytes": entry.body_bytes,
-            "duration_ms": round(entry.duration_ms, 3),
-            "lane": entry.lane,
-            "queue_ms": round(entry.queued_ms, 3),
-        }
-    else:
-        row |= {"type": "log", "level": entry.level, "message": entry.text}
-    line = _encode(row)
-    return f"{line if line.isprintable() else line.translate(_ESCAPES_JSON)}\n"
+class JsonLines:
+    """Lines for machines: one JSON object each."""
+
+    def __init__(self) -> None:
+        import json  # only here: most logs are text
+
+        self._encode = json.JSONEncoder(ensure_ascii=False).encode
+
+    def __call__(self, entry: Entry) -> str:
+        """The entry as one JSON object and a line end."""
+        row: dict[str, object] = {"time": round(entry.at, 3)}
+        if isinstance(entry, Access):
+            row |= {
+                "type": "access",
+                "client": entry.client,
+                "method": entry.method,
+                "target": entry.target,
+                "scheme": entry.scheme,
+                "protocol": entry.protocol,
+                "status": entry.status,
+                "bytes": entry.body_bytes,
+                "duration_ms": round(entry.duration_ms, 3),
+                "lane": entry.lane,
+                "queue_ms": round(entry.queued_ms, 3),
+            }
+        else:
+            row |= {"type": "log", "level": entry.level, "message": entry.text}
+        line = self._encode(row)
+        return f"{line if line.isprintable() else line.translate(_ESCAPES_JSON)}\n"

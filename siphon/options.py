@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -10,6 +12,8 @@ from siphon.config.check import AddressText, Flag, Whole, settings_of
 from siphon.config.load import Overrides, read_flag
 from siphon.config.settings import ListenerSettings, LogSettings, ThreadSettings
 from siphon.errors import Problem
+from siphon.script.interpreter import describe, describe_build
+from siphon.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,15 +33,43 @@ _EPILOG: Final = (
 )
 _SECTIONS: Final = (ListenerSettings, ThreadSettings, LogSettings)
 _DIGITS_MAX: Final = 18
+# Where stdout is no terminal.
+_COLUMNS: Final = 80
 
 
-def parser(command: str, version: str) -> argparse.ArgumentParser:
-    """The parser of one command: ``serve``, ``check`` or ``routes``. ``version`` is what --version prints."""
+class _Help(argparse.HelpFormatter):
+    """As wide as the terminal. Every option asks for a formatter; argparse's own imports shutil for that."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns() - 2)
+
+
+def _columns() -> int:
+    given = os.environ.get("COLUMNS", "")
+    if given.isdecimal() and int(given):
+        return int(given)
+    try:
+        return os.get_terminal_size(1).columns or _COLUMNS
+    except OSError:
+        return _COLUMNS
+
+
+class _Version(argparse.Action):
+    """Prints siphon's version and the interpreter's, and ends."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *unused: object) -> None:
+        sys.stdout.write(f"siphon {__version__} on {describe()}, {describe_build()}\n")
+        parser.exit()
+
+
+def parser(command: str) -> argparse.ArgumentParser:
+    """The parser of one command: ``serve``, ``check`` or ``routes``."""
     made = argparse.ArgumentParser(
         prog="siphon" if command == "serve" else f"siphon {command}",
         description=_PURPOSES[command],
         epilog=_EPILOG,
         allow_abbrev=False,
+        formatter_class=_Help,
     )
     made.add_argument("script", metavar="script.py", help="the script that registers the routes")
     made.add_argument(
@@ -71,7 +103,12 @@ def parser(command: str, version: str) -> argparse.ArgumentParser:
         default=None,
         help="start although the GIL is on [SIPHON_ALLOW_GIL]",
     )
-    made.add_argument("--version", action="version", version=version)
+    made.add_argument(
+        "--version",
+        action=_Version,
+        nargs=0,
+        help="show the versions of siphon and of the interpreter, and exit",
+    )
     return made
 
 

@@ -50,6 +50,23 @@ def test_the_banner_tells_the_real_port_the_interpreter_the_threads_and_the_rout
         assert command.connect().get("/").body == b"hello"
 
 
+def test_what_is_not_used_is_not_imported(folder: Path) -> None:
+    """Each of these takes milliseconds or megabytes of a start; what needs it imports it."""
+    dear = {"yaml", "json", "h11", "urllib3", "h2", "prometheus_client", "email", "hashlib", "sysconfig"}
+    dear |= {
+        "importlib.metadata",
+        "shutil",
+        "tempfile",
+        "difflib",
+        "siphon.threads.tls",
+        "siphon.client.pools",
+    }
+    hook = f"@http.on_startup\ndef look():\n    print('imported', *({dear} & sys.modules.keys()))\n"
+    write(folder, "app.py", f"{HELLO}\nimport sys\n{hook}")
+    with Command("app.py", *PORT_0, cwd=folder, variables={"PYTHONUNBUFFERED": "1"}) as command:
+        assert command.read_until("imported") == "imported\n"
+
+
 def test_many_routes_are_counted_and_not_listed(folder: Path) -> None:
     routes = "".join(f'http.route("/{number}")(hello)\n' for number in range(20))
     write(folder, "app.py", HELLO + routes)

@@ -157,12 +157,16 @@ def test_the_probes_are_answered_and_readiness_ends_with_the_stop(tmp_path: Path
     write(tmp_path, "http.yaml", "admin: {listen: '127.0.0.1:0'}\nshutdown_delay_ms: 60000\n")
     with Command("app.py", *PORT_0, cwd=tmp_path).started() as command:
         (port,) = re.findall(r"  admin on http://127\.0\.0\.1:(\d+)\n", command.banner)
-        with Client(("127.0.0.1", int(port))) as kubelet:
-            assert {kubelet.get(probe["path"]).status for probe in probes.values()} == {200}
-            command.signal(signal.SIGTERM)
-            while kubelet.get(probes["readiness"]["path"]).status != 503:
-                continue  # until the signal has been seen
-            assert kubelet.get(probes["liveness"]["path"]).status == 200
+
+        def asked(probe: str) -> int:
+            with Client(("127.0.0.1", int(port))) as kubelet:
+                return kubelet.get(probes[probe]["path"]).status
+
+        assert {asked(probe) for probe in probes} == {200}
+        command.signal(signal.SIGTERM)
+        while asked("readiness") != 503:
+            continue  # until the signal has been seen
+        assert asked("liveness") == 200
         assert command.connect().get("/").status == 200
         command.signal(signal.SIGTERM)
         assert command.ended()[0] == 1

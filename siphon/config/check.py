@@ -1,9 +1,10 @@
 """What a setting's value may be, and the one place where a setting's check and description are kept."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from ipaddress import IPv4Network, IPv6Network, ip_interface, ip_network
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
 
 from siphon.config.address import Address, parse_address
 from siphon.config.report import shown
@@ -25,8 +26,7 @@ class ScalarCheck(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Whole:
+class Whole(NamedTuple):
     """A whole number from ``low`` to ``high``, both included; None is no upper bound."""
 
     low: int
@@ -46,8 +46,7 @@ class Whole:
         return value
 
 
-@dataclass(frozen=True, slots=True)
-class Flag:
+class Flag(NamedTuple):
     """True or false."""
 
     wants: str = "true or false"
@@ -59,8 +58,7 @@ class Flag:
         return value
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(NamedTuple):
     """Text that is not empty."""
 
     wants: str = "text"
@@ -74,12 +72,11 @@ class Text:
         raise ValueError(mismatch(self, value))
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """One of a few words, in any case; ``others`` maps further spellings to them."""
 
     words: tuple[str, ...]
-    others: Mapping[str, str] = field(default_factory=dict)
+    others: Mapping[str, str] = MappingProxyType({})
 
     @property
     def wants(self) -> str:
@@ -95,8 +92,7 @@ class Choice:
         return word
 
 
-@dataclass(frozen=True, slots=True)
-class AddressText:
+class AddressText(NamedTuple):
     """An address to listen on."""
 
     wants: str = 'an address such as "127.0.0.1:8080", "[::1]:8080" or "unix:/run/siphon.sock"'
@@ -108,8 +104,7 @@ class AddressText:
         return parse_address(value)
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkText:
+class NetworkText(NamedTuple):
     """An IP address, or a network with its prefix length."""
 
     wants: str = 'an IP address or a network such as "10.0.0.0/8"'
@@ -132,8 +127,7 @@ class NetworkText:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class FileText:
+class FileText(NamedTuple):
     """The path of a file that can be read; where ``or_flag``, true or false as well."""
 
     or_flag: bool = False
@@ -152,8 +146,7 @@ class FileText:
         raise ValueError(mismatch(self, value))
 
 
-@dataclass(frozen=True, slots=True)
-class UrlText:
+class UrlText(NamedTuple):
     """The URL that a client's paths are joined onto."""
 
     wants: str = 'a URL such as "https://api.example.com/v1"'
@@ -166,16 +159,14 @@ class UrlText:
         return value
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(NamedTuple):
     """A mapping whose keys are the fields of ``of``; left empty, it sets nothing."""
 
     of: type[Any]
     wants: str = "a mapping of settings"
 
 
-@dataclass(frozen=True, slots=True)
-class ListOf:
+class ListOf(NamedTuple):
     """A list of at least ``at_least`` entries that each pass ``entry``."""
 
     entry: ScalarCheck | Section
@@ -187,8 +178,7 @@ class ListOf:
         return "a list with at least one entry" if self.at_least else "a list"
 
 
-@dataclass(frozen=True, slots=True)
-class MapOf:
+class MapOf(NamedTuple):
     """A mapping from names that the operator chooses to sections."""
 
     entry: Section
@@ -203,8 +193,7 @@ def mismatch(check: Check, value: object) -> str:
     return f"must be {check.wants}, not {shown(value)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """What is known of one setting beside its name, type and default."""
 
     check: Check

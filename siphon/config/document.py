@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import yaml
 
+from siphon.config.nodes import Broken, Entry, Items, Node, Plain, Scalar, Table
 from siphon.config.report import Place, Report, joined, shown
 
 _DEPTH_MAX = 32
@@ -16,51 +16,6 @@ _ALIAS = "siphon:alias"
 _VARIABLE = re.compile(r"\$\$\{|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}|\$\{[^}]*\}?")
 _SPELLING = "write ${NAME} or ${NAME:-default}, and $${ for a literal ${"
 _TRUE = frozenset({"true", "yes", "on"})
-
-type Plain = str | int | float | bool | None
-
-
-@dataclass(frozen=True, slots=True)
-class Scalar:
-    """One value, typed as YAML types it."""
-
-    place: Place
-    value: Plain
-
-
-@dataclass(frozen=True, slots=True)
-class Items:
-    """A list."""
-
-    place: Place
-    nodes: tuple["Node", ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One key of a mapping with its value; ``place`` is the key's."""
-
-    place: Place
-    key: str
-    node: "Node"
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A mapping; a key that the file gives twice is reported, and here twice."""
-
-    place: Place
-    entries: tuple[Entry, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """A value whose problem has been reported already."""
-
-    place: Place
-
-
-type Node = Scalar | Items | Table | Broken
 
 
 def parse(text: str, name: str, environ: Mapping[str, str], report: Report) -> Node:

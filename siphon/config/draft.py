@@ -1,17 +1,14 @@
 """A section while it is being read: what was given, by whom, before it becomes settings."""
 
-from dataclasses import dataclass
-from difflib import get_close_matches
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from siphon.config.check import Check, ListOf, MapOf, ScalarCheck, Section, mismatch, settings_of
-from siphon.config.document import Broken, Entry, Items, Node, Plain, Scalar, Table
+from siphon.config.nodes import Broken, Entry, Items, Node, Plain, Scalar, Table
 from siphon.config.report import Place, Report, joined
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(NamedTuple):
     """A value and the place that gave it; one that is not sound has been reported and must not be used."""
 
     place: Place
@@ -63,6 +60,8 @@ def _read_entry(draft: Draft[Any], entry: Entry, report: Report) -> None:
     if entry.key in known:
         draft.given[entry.key] = _read(known[entry.key].check, entry.node, path, report)
         return
+    from difflib import get_close_matches
+
     near = get_close_matches(entry.key, known, n=1)
     if near:  # what the misspelt key was to set is not known: its default must not lead to further problems
         draft.given.setdefault(near[0], Given(entry.place, None, sound=False))

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from siphon.config import document, source
+from siphon.config import source
 from siphon.config.activation import Passed, activate, activate_admin, passed_sockets
 from siphon.config.address import Address, TcpAddress, parse_address
-from siphon.config.certificates import server_context
 from siphon.config.check import Check, FileText, Flag, Section, Whole, settings_of
-from siphon.config.document import Plain
 from siphon.config.draft import Draft, Given, read_section
+from siphon.config.nodes import Plain
 from siphon.config.report import Place, Report, joined, quoted, shown
 from siphon.config.settings import (
     AdminSettings,
@@ -83,6 +82,8 @@ def _read_file(
     found = source.find(script, config, environ, report)
     if found is None:
         return Draft(Settings, "", Place("default"))
+    from siphon.config import document  # PyYAML: a script without a file does without it
+
     root = document.parse(found.text, found.name, environ, report)
     return read_section(Settings, root, "", report)
 
@@ -213,6 +214,8 @@ def _check_tls(server: Draft[ListenerSettings], report: Report) -> None:
     if "cert_path" not in tls.given or not all(one.sound for one in tls.given.values()):
         return
     try:
+        from siphon.config.certificates import server_context
+
         server_context(tls.build())
     except ConfigError as refusal:
         for problem in refusal.problems:

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from siphon.config.document import Entry, Items, Node, Scalar, Table
 from siphon.config.draft import read_section
+from siphon.config.nodes import Entry, Items, Node, Scalar, Table
 from siphon.config.report import Place, Report
 from siphon.config.settings import Settings
 

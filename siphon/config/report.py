@@ -1,15 +1,13 @@
 """The problems found so far, and where each value was written."""
 
-import json
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from siphon.errors import ConfigError, Problem
 
 _SHOWN_MAX = 60
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where something was written: a file with its line and column (from 1), an option or a variable."""
 
     source: str
@@ -58,6 +56,8 @@ def shown(value: object) -> str:
 
 def quoted(text: str) -> str:
     """Text in quotes and whole, such as the path of a file: of a long one the end is what matters."""
+    import json  # for messages alone: its import is not for every start
+
     return json.dumps(text, ensure_ascii=False)
 
 

@@ -1,9 +1,7 @@
 """The interpreter that runs siphon, and whether its global lock is off."""
 
 import os
-import platform
 import sys
-import sysconfig
 from importlib.machinery import ExtensionFileLoader, ModuleSpec
 from types import ModuleType, TracebackType
 from typing import Self
@@ -16,19 +14,27 @@ _REMEDY = "pass --allow-gil to start all the same"
 
 def is_free_threaded() -> bool:
     """Whether this is a build of CPython that can run without the GIL."""
-    return bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+    # As sysconfig says, too, whose data take as long to load as a small extension.
+    return "free-threading build" in sys.version
 
 
 def describe() -> str:
-    """The interpreter in a few words: ``CPython 3.13.15 free-threaded (PGO), GIL off``."""
-    words = [platform.python_implementation(), platform.python_version()]
+    """The interpreter in a few words: ``CPython 3.13.15 free-threaded, GIL off``."""
+    name = "CPython" if sys.implementation.name == "cpython" else sys.implementation.name
+    words = [name, sys.version.partition(" ")[0]]
     if is_free_threaded():
         words.append("free-threaded")
-    if sysconfig.get_config_var("Py_DEBUG"):
-        words.append("(debug)")
-    elif "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or ""):
-        words.append("(PGO)")
     return f"{' '.join(words)}, GIL {'on' if sys._is_gil_enabled() else 'off'}"
+
+
+def describe_build() -> str:
+    """How the interpreter was built, as far as that makes it fast or slow: ``optimised``."""
+    import sysconfig
+
+    if sysconfig.get_config_var("Py_DEBUG"):
+        return "a debug build"
+    arguments = sysconfig.get_config_var("CONFIG_ARGS") or ""
+    return "optimised" if "--enable-optimizations" in arguments else "not optimised"
 
 
 class GilGuard:

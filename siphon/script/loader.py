@@ -1,13 +1,12 @@
 """Runs a script once and collects what it registers."""
 
-import importlib
 import importlib.util
 import linecache
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from importlib.machinery import FileFinder, ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import CodeType
 
@@ -141,8 +140,11 @@ def _folder_first(folder: Path) -> Iterator[None]:
     added = sys.path[:1] != [entry]
     if added:
         sys.path.insert(0, entry)
-    # Modules written since the folder was last listed, before a reload, must be found.
-    importlib.invalidate_caches()
+    # Modules written since their folder was last listed, before a reload, must be found. What
+    # importlib.invalidate_caches does beyond this imports importlib.metadata and a dozen others.
+    for finder in list(sys.path_importer_cache.values()):
+        if isinstance(finder, FileFinder):
+            finder.invalidate_caches()
     try:
         yield
     except BaseException:

@@ -9,13 +9,11 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from siphon.config.certificates import server_context
 from siphon.config.settings import FdAddress, TcpAddress, UnixAddress
 from siphon.errors import ConfigError, StartError
 from siphon.journal import journal
 from siphon.threads.channel import Cleartext
 from siphon.threads.inherited import adopt
-from siphon.threads.tls import Tls
 from siphon.wire.head import WireLimits
 
 if TYPE_CHECKING:
@@ -139,6 +137,8 @@ class Listener(Site):
         tls = self.settings.tls
         if tls is None:
             return None
+        from siphon.config.certificates import server_context
+
         try:
             return server_context(tls)
         except ConfigError as error:
@@ -150,6 +150,8 @@ class Listener(Site):
         """What the bytes of a new connection go through."""
         if self.tls is None:
             return Cleartext(sock)
+        from siphon.threads.tls import Tls  # the secure acceptors have imported it
+
         return Tls(sock, self.tls, proxied=self.settings.proxy_protocol)
 
     def share(self, acceptors: int) -> None:

@@ -25,7 +25,6 @@ from siphon.threads.hooks import HookRun
 from siphon.threads.lanes import Lanes
 from siphon.threads.listener import Listener
 from siphon.threads.mailbox import Mailbox
-from siphon.threads.secure import SecureAcceptor
 from siphon.threads.snapshot import log_snapshot
 from siphon.threads.tally import Tally
 from siphon.threads.watchdog import Watchdog
@@ -122,10 +121,12 @@ class Server:
         ends the process at once, with code 1. Main thread only.
         """
         self._catch_signals()
+        gc.set_threshold(_COLLECT_AFTER, *gc.get_threshold()[1:])
+        gc.enable()
         try:
             self.start()
-            _calm_collector()
             say(self._announce(banner))
+            _settle_down()
             self._wait_for_signal()
         except Stopped:
             journal.log("info", "stopped before the start was complete")
@@ -146,7 +147,10 @@ class Server:
             plain = [listener for listener in self.listeners if listener.tls is None]
             secure = [listener for listener in self.listeners if listener.tls is not None]
             self._listen(Acceptor, plain, self._settings.threads.acceptors)
-            self._listen(SecureAcceptor, secure, self._settings.threads.secure)
+            if secure:
+                from siphon.threads.secure import SecureAcceptor
+
+                self._listen(SecureAcceptor, secure, self._settings.threads.secure)
             for acceptor in self._acceptors:
                 acceptor.start()
         except (ScriptError, StartError):
@@ -175,8 +179,8 @@ class Server:
         lines += [f"  listening on {listener.url}" for listener in self.listeners]
         if self.admin is not None:
             lines.append(f"  admin on {self.admin.listener.url}")
-        secure = sum(isinstance(acceptor, SecureAcceptor) for acceptor in self._acceptors)
-        acceptors = len(self._acceptors) - secure
+        acceptors = sum(type(acceptor) is Acceptor for acceptor in self._acceptors)
+        secure = len(self._acceptors) - acceptors
         lines.append(
             f"  threads: {acceptors} acceptor{'' if acceptors == 1 else 's'},"
             f"{f' {secure} secure,' if secure else ''}"
@@ -380,8 +384,11 @@ def _write_if_possible(text: bytes) -> None:
             os.write(2, text)
 
 
-def _calm_collector() -> None:
-    """What lives now lives until the end, and need not be looked at again; what comes later, less often."""
+def _settle_down() -> None:
+    """What the first answer need not wait for."""
+    # Here and not where it is first needed: by then there may be no descriptor left to read it with.
+    import siphon.wire.http1  # noqa: F401
+
+    # What lives now lives until the end: the collector need not look at it again.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_COLLECT_AFTER, *gc.get_threshold()[1:])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import faulthandler
 import os
 import re
-import tempfile
 import threading
 from typing import TYPE_CHECKING, Final
 
@@ -63,7 +62,9 @@ def _scratch_file() -> IO[bytes]:
     """In memory where the system can: there may be no disk that takes anything."""
     if hasattr(os, "memfd_create"):
         return os.fdopen(os.memfd_create("siphon-stacks"), "w+b")
-    return tempfile.TemporaryFile()
+    from tempfile import TemporaryFile  # with shutil and the compressions that it knows
+
+    return TemporaryFile()
 
 
 def _name_of(ident: int) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from email.utils import formatdate
 from typing import TYPE_CHECKING, Final
 
 from siphon.errors import ResponseError
@@ -20,6 +19,8 @@ _OURS: Final = frozenset(
     {"connection", "content-length", "date", "server", "transfer-encoding", "keep-alive"}
 )
 _LINES_MAX: Final = 1_024
+_DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 class Encoder:
@@ -111,10 +112,16 @@ class Encoder:
 def _start(status: int, second: int | None, server_header: bool) -> bytes:
     text = f"HTTP/1.1 {status} {reason_phrase(status)}\r\n"
     if second is not None:
-        text += f"Date: {formatdate(second, usegmt=True)}\r\n"
+        text += f"Date: {_date(second)}\r\n"
     if server_header:
         text += "Server: siphon\r\n"
     return text.encode("ascii")
+
+
+def _date(second: int) -> str:
+    """IMF-fixdate (RFC 9110 section 5.6.7). ``email.utils`` has it too, and brings half of ``email``."""
+    year, month, day, hour, minute, second, weekday = time.gmtime(second)[:7]
+    return f"{_DAYS[weekday]}, {day:02} {_MONTHS[month - 1]} {year} {hour:02}:{minute:02}:{second:02} GMT"
 
 
 def _line(name: str, value: str) -> bytes:

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 from siphon.errors import RequestRefused
 from siphon.wire.head import DECLINE, NEED_MORE, RequestHead, scan
-from siphon.wire.http1 import Http1Reader
-from siphon.wire.request_line import check_line_so_far
 
 if TYPE_CHECKING:
     from siphon.wire.budget import Budget
     from siphon.wire.head import WireLimits
+    from siphon.wire.http1 import Http1Reader
 
 # What may precede a request line and means nothing (RFC 9112 section 2.2).
 _STRAY_BYTES: Final = 2
@@ -109,11 +108,11 @@ class Incoming:
         stray = size <= _STRAY_BYTES and buffer[begin:] in _STRAY
         if stray or (need_more and (not data or size - len(data) <= _STRAY_BYTES)):
             if not stray and buffer.find(b"\n", begin) < 0:
-                check_line_so_far(buffer[begin:], size, self._limits)
+                _check_line_so_far(buffer[begin:], size, self._limits)
             self._buffer = buffer
             return None
         self._set_rest(b"", 0)
-        self._reader = Http1Reader(self._limits)
+        self._reader = _full_reader(self._limits)
         return self._read(self._reader, buffer[begin:])
 
     def _joined(self, data: bytes) -> bytes:
@@ -219,3 +218,19 @@ class Incoming:
         self._set_rest(reader.rest, 0)
         self._count(len(self._body) + len(reader.rest))
         return reader.head
+
+
+# With h11 these take as long to import as half of siphon. Most requests need neither, and the first answer
+# need not wait for them: the server imports them as soon as it listens.
+
+
+def _full_reader(limits: WireLimits) -> Http1Reader:
+    from siphon.wire.http1 import Http1Reader
+
+    return Http1Reader(limits)
+
+
+def _check_line_so_far(line: bytes, size: int, limits: WireLimits) -> None:
+    from siphon.wire.request_line import check_line_so_far
+
+    check_line_so_far(line, size, limits)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siphon.config.document import Items, Node, Plain, Scalar, Table, parse
+from siphon.config.document import parse
+from siphon.config.nodes import Items, Node, Plain, Scalar, Table
 from siphon.config.report import Place, Report
 from siphon.errors import ConfigError
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from email.utils import parsedate_to_datetime
+from email.utils import formatdate, parsedate_to_datetime
 
 import h11
 import pytest
@@ -130,18 +130,23 @@ def test_the_status_line_says_1_1_whoever_asks(status: int, line: bytes, minor_v
 def test_the_date_is_now_and_made_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
 
-    def formatdate(second: float, *, usegmt: bool) -> str:
+    def date(second: int) -> str:
         made.append(second)
         return "a date"
 
     seconds = [1_000.25, 1_000.5, 1_000.99, 1_001.0, 1_001.5]
-    monkeypatch.setattr(encode, "formatdate", formatdate)
+    monkeypatch.setattr(encode, "_date", date)
     monkeypatch.setattr("time.time", lambda: seconds[0])
     encoder = Encoder()
     while seconds:
         assert b"\r\nDate: a date\r\n" in encoder.encode(Response(), "GET", 1, True, True)[0]
         del seconds[0]
     assert made == [1_000, 1_001]
+
+
+@given(st.integers(0, 253_402_300_799))
+def test_a_date_is_what_the_standard_library_writes(second: int) -> None:
+    assert encode._date(second) == formatdate(second, usegmt=True)
 
 
 def test_the_date_can_be_read() -> None:
