@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json as json_format
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -102,6 +101,8 @@ def _content(body: Body, json: object) -> tuple[bytes, str | None]:
     if json is not None:
         if body is not None:
             raise ValueError("give body or json, not both")
+        import json as json_format  # every script has this module, few send JSON
+
         return json_format.dumps(json, ensure_ascii=False, separators=(",", ":")).encode(), "application/json"
     if body is None:
         return b"", None
