@@ -163,11 +163,9 @@ type _Blame = tuple[BaseException, Kind]
 class Call:
     """One request on its way through a chain. Made per request; subclasses say where members run."""
 
-    __slots__ = ("_blame", "chain")
-
-    def __init__(self, chain: Chain) -> None:
-        self.chain = chain
-        self._blame: _Blame | None = None
+    __slots__ = ("__dict__", "chain")
+    chain: Chain
+    _blame: _Blame | None = None
 
     async def visit(self, index: int, request: Request) -> Outcome:
         """Runs ``proceed_sync(index, request)`` on a blocking worker. Called on a loop."""

@@ -103,12 +103,11 @@ class InProcessServer:
         if path_params is not None:
             found = dict(path_params)
         body = connection.incoming.take_body()
+        connection.requests += 1
         exchange = HarnessExchange(connection, self._lanes, head, body, chain, found, now)
-        exchange.counted_bytes = len(body)
         exchange.deadline = now + site.request_timeout_s
         exchange.error = None
         exchange.context = self._context.copy()
-        connection.requests += 1
         connection.exchange = exchange
         connection.state = after(connection.state, DISPATCHED)
         sock.caller = exchange.held = caller = Caller(exchange, encoder)

@@ -47,8 +47,7 @@ class Acceptor(threading.Thread):
     """A thread with a selector, and the connections it has accepted: no other touches them.
 
     Other threads call ``kick``, ``drain`` and ``abort``. ``_lock`` guards what they leave:
-    ``_kicked``, ``_woken``, ``_aborting``. ``draining`` is written under it and read by workers
-    after they have set a connection idle under its own lock.
+    ``_kicked``, ``_woken``, ``_aborting``, ``draining``.
     """
 
     kind = "acceptor"
@@ -195,9 +194,8 @@ class Acceptor(threading.Thread):
             self._refuse(connection, error)
             return
         body = connection.incoming.take_body()
-        exchange = Exchange(connection, self._lanes, head, body, chain, path_params, self.now)
-        exchange.counted_bytes = len(body)
         connection.requests += 1
+        exchange = Exchange(connection, self._lanes, head, body, chain, path_params, self.now)
         connection.exchange = exchange
         connection.state = after(connection.state, DISPATCHED)
         connection.deadline = self.now + connection.listener.request_timeout_s
@@ -371,6 +369,7 @@ class Acceptor(threading.Thread):
         self._admission.end()
         self._drain_begun = True
         for connection in self.connections.values():
+            connection.drain()
             self._hurry(connection)
 
     def _hurry(self, connection: Connection) -> None:

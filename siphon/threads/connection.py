@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from siphon.threads.listener import Site
     from siphon.threads.tally import Cells
     from siphon.wire.encode import Encoder
-    from siphon.wire.head import RequestHead
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 # How long a drain waits for a client that may be about to send a request.
@@ -52,7 +51,9 @@ OWNER_NEEDED: Final = 2  # the acceptor has something left to do
 class Owner(Protocol):
     """Whoever reads a connection, flushes and closes it: an acceptor, or a test."""
 
-    draining: bool
+    @property
+    def draining(self) -> bool:
+        """Whether no connection is kept after its answer any more. The owner's own."""
 
     def kick(self, connection: Connection) -> None:
         """Asks for a look at ``connection``. Any thread."""
@@ -62,8 +63,8 @@ class Connection:
     """An HTTP/1 connection, over a channel that may be TLS.
 
     Its acceptor reads, flushes and closes. Any other thread may call ``answer`` and nothing else.
-    ``lock`` guards ``state``, ``exchange``, ``unsent``, ``input_waits``, ``broken``, ``end_of_input``
-    and the descriptor: whoever sends holds it, and so does the acceptor when it closes, so that
+    ``lock`` guards ``state``, ``exchange``, ``unsent``, ``input_waits``, ``broken``, ``end_of_input``,
+    ``draining`` and the descriptor: whoever sends holds it, and so does the acceptor when it closes, so that
     nobody can write into a descriptor that has been given away. Under it there is one non-blocking
     send and no other I/O.
     """
@@ -77,18 +78,21 @@ class Connection:
         "broken",
         "channel",
         "deadline",
+        "draining",
         "end_of_input",
         "exchange",
         "fd",
         "incoming",
         "input_waits",
         "keep_after_flush",
+        "keep_alive_timeout_s",
         "listener",
         "lock",
         "peer",
         "reading",
         "recv",
         "requests",
+        "server_header",
         "slot",
         "state",
         "unsent",
@@ -105,6 +109,12 @@ class Connection:
         self.peer = peer
         self.listener = listener
         self.acceptor = acceptor
+        # Copies, since whatever all threads reach is counted by all of them: on 3.13t each look at the
+        # listener or at a number of its own moves a cache line from one processor to the next.
+        self.server_header = listener.server_header
+        self.keep_alive_timeout_s = listener.keep_alive_timeout_s + 0.0
+        # The answer that is on its way will be the last one.
+        self.draining = acceptor.draining
         self.lock = threading.Lock()
         self.state = IDLE
         self.exchange: Exchange | None = None
@@ -133,14 +143,6 @@ class Connection:
         # When the acceptor must act, in monotonic seconds; what it does then depends on the state.
         self.deadline = now + listener.header_timeout_s
 
-    def may_keep(self, head: RequestHead) -> bool:
-        """Whether the connection may go on after this request, as far as request and server are concerned."""
-        return (
-            head.keep_alive
-            and self.requests < self.listener.keep_alive_requests
-            and not self.acceptor.draining
-        )
-
     def refuse(
         self, error: RequestRefused, encoder: Encoder, cells: Cells | None = None, *, access_log: bool
     ) -> int:
@@ -150,7 +152,7 @@ class Connection:
         """
         self.incoming.discard()
         response = plain(error.status, f"{error.reason}\n", *error.fields)
-        data, _ = encoder.encode(response, "", 1, False, self.listener.server_header)
+        data, _ = encoder.encode(response, "", 1, False, self.server_header)
         self.requests += 1
         if cells is not None:
             cells.answered(NONE, NONE, response.status, 0.0)
@@ -186,8 +188,8 @@ class Connection:
         """All is sent; ``lock`` is held."""
         self.state = after(self.state, event)
         if keep_alive:
-            self.deadline = monotonic() + self.listener.keep_alive_timeout_s
-            if self.input_waits or self.end_of_input or self.acceptor.draining:
+            self.deadline = monotonic() + self.keep_alive_timeout_s
+            if self.input_waits or self.end_of_input or self.draining:
                 return OWNER_NEEDED
             return SENT
         # Half-closed, and read until the client closes too: a reset would eat the answer
@@ -280,6 +282,11 @@ class Connection:
         with self.lock:
             return self.state == IDLE and self.requests > 0 and not self.incoming.begun
 
+    def drain(self) -> None:
+        """From now on no answer leaves the connection open without the acceptor's knowledge. It alone."""
+        with self.lock:
+            self.draining = True
+
     def hurry(self, now: float) -> bool:
         """Gives a connection that waits for a request a moment only, since one may be on its way.
 
@@ -290,7 +297,7 @@ class Connection:
             return False
         if self.is_idle():
             # Since its last answer: who has sent nothing for longer has nothing on its way now either.
-            since = self.deadline - self.listener.keep_alive_timeout_s
+            since = self.deadline - self.keep_alive_timeout_s
         elif self.is_silent():
             since = now
         else:

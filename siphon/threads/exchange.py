@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from asyncio import Task
 from contextvars import Context, copy_context
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -40,26 +41,38 @@ class Exchange(Call):
     """
 
     __slots__ = (
-        "began",
         "body",
         "connection",
-        "context",
-        "counted_bytes",
-        "disconnected",
-        "ended",
+        "handler",
         "head",
-        "held",
-        "inner_tasks",
+        "keep_alive",
         "lanes",
         "loop_worker",
+        "observed",
         "path_params",
-        "paused",
         "started",
-        "task",
-        "visiting",
     )
     # It takes a place of its own in a lane's load, as a visit does not.
     counted = True
+
+    # What few requests come to have. To set each for every request took as long as to match its route.
+    began = 0.0
+    """When a worker or a loop first turned to it; taken where somebody is to hear of it."""
+    counted_bytes = 0
+    """What the body counts for among all that is buffered, until the work ends."""
+    disconnected = False
+    """The client has sent FIN or is gone."""
+    ended = False
+    """Answered by somebody else, or not to be answered any more: what has not begun is not run."""
+    held: Held | None = None
+    context: Context | None = None
+    """The exchange's context where a blocking worker has made it, or a test; else its task makes one."""
+    paused: tuple[Paused, Request] | None = None
+    """Where a loop goes on after a blocking worker, with the request it had made."""
+    task: asyncio.Task[None] | None = None
+    inner_tasks: set[asyncio.Task[None]] | None = None
+    visiting: set[asyncio.Task[object] | None] | None = None
+    """Those of its tasks that wait for sync members, until they go on with what came of it."""
 
     def __init__(
         self,
@@ -71,33 +84,21 @@ class Exchange(Call):
         path_params: dict[str, str] | None,
         now: float,
     ) -> None:
+        """``body`` is counted in already, and is given back when the work ends."""
         self.chain = chain
-        self._blame = None
+        # What a loop would have to ask of objects that all threads share is asked here, by one of them.
+        self.handler = chain.lone_handler
+        self.observed = lanes.observes
+        self.keep_alive = head.keep_alive and connection.requests < connection.listener.keep_alive_requests
         self.connection = connection
         self.lanes = lanes
         self.head = head
         self.body = body
-        # What the body counts for among all that is buffered, until the work ends: for nothing, unless
-        # whoever has counted it in says so.
-        self.counted_bytes = 0
+        if body:
+            self.counted_bytes = len(body)
         self.path_params = path_params
         self.started = now
-        # When a worker or a loop first turned to it; taken where somebody is to hear of it.
-        self.began = 0.0
-        # The client has sent FIN or is gone.
-        self.disconnected = False
-        # Answered by somebody else, or not to be answered any more: what has not begun is not run.
-        self.ended = False
         self.loop_worker: LoopWorker | None = None
-        self.held: Held | None = None
-        # The exchange's context where a blocking worker has made it, or a test; else its task makes one.
-        self.context: Context | None = None
-        # Where a loop goes on after a blocking worker, with the request it had made.
-        self.paused: tuple[Paused, Request] | None = None
-        self.task: asyncio.Task[None] | None = None
-        self.inner_tasks: set[asyncio.Task[None]] | None = None
-        # Those of its tasks that wait for sync members, until they go on with what came of it.
-        self.visiting: set[asyncio.Task[object] | None] | None = None
 
     @property
     def label(self) -> str:
@@ -134,9 +135,9 @@ class Exchange(Call):
             if self.paused is not None:
                 self.paused[0].discard()
             return
-        if self.lanes.observes and not self.began:
+        if self.observed and not self.began:
             self.began = monotonic()
-        task = asyncio.Task(self.run(worker), loop=worker.loop, context=self.context, eager_start=True)
+        task = Task(self.run(worker), loop=worker.loop, context=self.context, eager_start=True)
         if not task.done():
             self.task = task
             # The event loop itself keeps only weak references to tasks.
@@ -147,7 +148,7 @@ class Exchange(Call):
         paused = self.paused
         request = Request(self) if paused is None else paused[1]
         try:
-            handler = self.chain.lone_handler
+            handler = self.handler
             if paused is not None:
                 response = await self.resume(paused[0], request)
             elif handler is None:
@@ -220,7 +221,7 @@ class Exchange(Call):
         """Runs the sync members; whether a loop has been given the rest. Else the work is done."""
         if self.ended:
             return False
-        if self.lanes.observes:
+        if self.observed:
             self.began = monotonic()
         request = Request(self)
         context = self.context
@@ -278,17 +279,17 @@ class Exchange(Call):
         connection = self.connection
         encoder = worker.encoder
         head = self.head
-        listener = connection.listener
-        keep_alive = connection.may_keep(head)
+        server_header = connection.server_header
+        keep_alive = self.keep_alive and not connection.draining
         try:
             data, keep_alive = encoder.encode(
-                response, head.method, head.minor_version, keep_alive, listener.server_header
+                response, head.method, head.minor_version, keep_alive, server_header
             )
         except ResponseError as error:
             journal.log("error", f"{head.method} {head.target}: {error}")
             response = plain(500, "handler error\n")
             data, keep_alive = encoder.encode(
-                response, head.method, head.minor_version, keep_alive, listener.server_header
+                response, head.method, head.minor_version, keep_alive, server_header
             )
         verdict = connection.answer(self, data, keep_alive)
         if verdict == LATE:
@@ -297,7 +298,7 @@ class Exchange(Call):
             return
         if verdict == OWNER_NEEDED:
             connection.acceptor.kick(connection)
-        if self.lanes.observes:
+        if self.observed:
             self.note(response.status, len(response.body), worker.cells)
 
     def overrule(self, response: Response, encoder: Encoder, cells: Cells | None = None) -> int:
@@ -309,14 +310,14 @@ class Exchange(Call):
         head = self.head
         # Before the answer is out: what is still queued must not begin once it has been answered.
         self._end()
-        keep_alive = connection.may_keep(head)
+        keep_alive = self.keep_alive and not connection.draining
         data, keep_alive = encoder.encode(
-            response, head.method, head.minor_version, keep_alive, connection.listener.server_header
+            response, head.method, head.minor_version, keep_alive, connection.server_header
         )
         verdict = connection.answer(self, data, keep_alive)
         if verdict != LATE:
             self.cancel()
-            if self.lanes.observes:
+            if self.observed:
                 self.note(response.status, len(response.body), cells)
         return verdict
 
