@@ -28,8 +28,10 @@ def reason_phrase(status: int) -> str:
 class Head(Protocol):
     """What a Request reads of the head that the wire parsed."""
 
-    method: str
-    target: str
+    @property
+    def method(self) -> str: ...
+    @property
+    def target(self) -> str: ...
 
     def fields(self) -> list[tuple[bytes, bytes]]:
         """The fields in order: name as received, value without surrounding whitespace."""
@@ -38,12 +40,12 @@ class Head(Protocol):
 class Source(Protocol):
     """What a Request reads from: an exchange on a connection, or a test's."""
 
+    path_params: dict[str, str] | None
+
     @property
     def head(self) -> Head: ...
     @property
     def body(self) -> bytes: ...
-    @property
-    def path_params(self) -> dict[str, str] | None: ...
     @property
     def peer(self) -> str: ...
     @property
@@ -233,16 +235,16 @@ class Request:
     middleware to the handler.
     """
 
-    __slots__ = ("__dict__", "_asked", "_headers", "_path_params", "_query", "_source", "method")
+    __slots__ = ("__dict__", "_source", "method")
+    # Made when they are first asked for.
+    _headers: dict[str, str] | None = None
+    _query: list[tuple[str, str]] | None = None
+    _asked: Asked | None = None
 
     def __init__(self, source: Source) -> None:
         self.method = source.head.method
         """The method as received; it stays ``"HEAD"`` where a GET handler answers it."""
         self._source = source
-        self._path_params = source.path_params
-        self._headers: dict[str, str] | None = None
-        self._query: list[tuple[str, str]] | None = None
-        self._asked: Asked | None = None
 
     @property
     def raw_path(self) -> str:
@@ -263,9 +265,10 @@ class Request:
     @property
     def path_params(self) -> dict[str, str]:
         """The values of the matched route's named segments, percent-decoded."""
-        if self._path_params is None:
-            self._path_params = {}
-        return self._path_params
+        source = self._source
+        if source.path_params is None:
+            source.path_params = {}
+        return source.path_params
 
     @property
     def query(self) -> list[tuple[str, str]]:

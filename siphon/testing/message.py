@@ -91,7 +91,7 @@ class _GivenHead:
         return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self.pairs]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Given:
     """What a MockRequest reads from."""
 

@@ -51,7 +51,8 @@ class Lanes:
 
     def submit(self, for_loops: list[Exchange], for_workers: list[Exchange]) -> list[Exchange]:
         """Hands over one selector batch: one wake-up a lane. Returns what the bounds leave out."""
-        room = self._settings.max_in_flight - self.in_flight()
+        loads = [worker.load for worker in self.loops]
+        room = self._settings.max_in_flight - sum(loads) - self.blocking.load
         refused: list[Exchange] = []
         if len(for_loops) + len(for_workers) > room:
             refused += for_loops[max(0, room) :]
@@ -60,20 +61,20 @@ class Lanes:
             refused += for_workers[left:]
             del for_workers[left:]
         if for_loops:
-            self._submit_to_loops(for_loops)
+            self._submit_to_loops(for_loops, loads)
         if for_workers:
             refused += self.blocking.submit(for_workers)
         for exchange in refused:
             exchange.release_body()
         return refused
 
-    def _submit_to_loops(self, exchanges: list[Exchange]) -> None:
+    def _submit_to_loops(self, exchanges: list[Exchange], loads: list[int]) -> None:
         """Deals a batch out so that the loops' loads come out as even as can be."""
-        loops = sorted(self.loops, key=_load)
-        loads = [worker.load for worker in loops]
+        loops = self.loops
         share = -(-(sum(loads) + len(exchanges)) // len(loops))
         begin = 0
-        for worker, load in zip(loops, loads, strict=True):
+        for number in sorted(range(len(loops)), key=loads.__getitem__):
+            worker, load = loops[number], loads[number]
             end = begin + max(0, share - load)
             batch = exchanges[begin:end]
             if batch:
