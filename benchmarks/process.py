@@ -111,13 +111,19 @@ class Running:
             shown = body if len(body) < 200 else body[:200] + b"..."
             raise SystemExit(f"{self._server.name} answers {load.path} with {answer.status} {shown!r}")
 
+    @property
+    def pid(self) -> int:
+        """The server's process."""
+        assert self._process is not None
+        return self._process.pid
+
     def footprint(self) -> Footprint:
         """What the server's process and its children use now."""
         assert self._process is not None
         pids = _tree(self._process.pid)
         memory = [_memory_mb(pid) for pid in pids]
         return Footprint(
-            sum(_cpu_s(pid) for pid in pids),
+            sum(cpu_s(pid) for pid in pids),
             sum(rss for rss, _ in memory),
             sum(pss for _, pss in memory),
             sum(len(os.listdir(f"/proc/{pid}/task")) for pid in pids),
@@ -151,9 +157,9 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _stat(pid: int) -> list[str]:
-    """The fields of /proc/<pid>/stat from the third on; the second may hold spaces and parentheses."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+def _stat(process: int | str) -> list[str]:
+    """The fields of /proc/<process>/stat from the third on; the second may hold spaces and parentheses."""
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
 
 
 def _tree(root: int) -> list[int]:
@@ -171,8 +177,9 @@ def _tree(root: int) -> list[int]:
     return found
 
 
-def _cpu_s(pid: int) -> float:
-    fields = _stat(pid)
+def cpu_s(process: int | str) -> float:
+    """The processor time that a process has taken so far, or one of its threads: ``<pid>/task/<tid>``."""
+    fields = _stat(process)
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
 
 
