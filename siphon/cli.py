@@ -32,6 +32,7 @@ from siphon.version import __version__
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
+    from types import FrameType
 
     from siphon.config.settings import Settings
     from siphon.routing import Entry
@@ -56,6 +57,8 @@ def _main(arguments: Sequence[str] | None) -> int:
     options = parser(command).parse_args(given)
     # Until the server has its own handlers, a stop from outside unwinds as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Until then nobody can say what it is at. Not SIG_IGN: what the script starts would inherit that.
+    signal.signal(signal.SIGUSR1, _not_yet)
     try:
         return _run(command, options)
     except KeyboardInterrupt:
@@ -69,6 +72,10 @@ def _main(arguments: Sequence[str] | None) -> int:
     except Exception:  # noqa: BLE001 - whatever is left is a bug, and is reported as one
         text = traceback.format_exc()
         return _fail(1, f"{text}siphon: this is a bug in siphon, not in the script; please report it")
+
+
+def _not_yet(number: int, frame: FrameType | None) -> None:
+    """There is no server yet to say anything of."""
 
 
 def _fail(code: int, text: str) -> int:

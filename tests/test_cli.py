@@ -292,6 +292,23 @@ def test_a_signal_during_the_start_ends_it_quietly(tmp_path: Path, script: str, 
     assert "Traceback" not in log
 
 
+ASKED_WHILE_LOADING = """
+import os, signal, subprocess, sys
+os.kill(os.getpid(), signal.SIGUSR1)
+child = "import signal; print(signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL)"
+subprocess.run([sys.executable, "-c", child], check=True)
+"""
+
+
+def test_a_question_that_comes_while_the_script_loads_ends_neither_it_nor_the_process(tmp_path: Path) -> None:
+    write(tmp_path, "app.py", ASKED_WHILE_LOADING + HELLO)
+    with Command("app.py", *PORT_0, cwd=tmp_path).started() as command:
+        assert command.banner.startswith("True\n")
+        assert command.connect().get("/").body == b"hello"
+        command.signal(signal.SIGUSR1)
+        command.log_until("stacks, the outermost call first")
+
+
 def test_an_interrupted_check_does_not_look_like_a_good_one(tmp_path: Path) -> None:
     write(tmp_path, "app.py", LOADS_FOR_EVER)
     with Command("check", "app.py", cwd=tmp_path) as command:
