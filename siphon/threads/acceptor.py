@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from siphon.threads.lanes import Lanes
     from siphon.threads.listener import Listener
+    from siphon.threads.tally import Fault
     from siphon.wire.head import RequestHead
 
 _HAND_OVERS_A_TURN: Final = 16  # a refusal lets the next pipelined request go ahead: a row must end
@@ -218,6 +219,7 @@ class Acceptor(threading.Thread):
     def _refuse(self, connection: Connection, error: RequestRefused) -> None:
         """Answers what is no valid request, and reads nothing that follows as one."""
         if isinstance(error, OtherProtocol):
+            self._count_turned_away(connection, "tls")
             self._turn_away(connection, _ALERT, error.reason)
             return
         access_log = self._lanes.access_log
@@ -230,6 +232,10 @@ class Acceptor(threading.Thread):
         connection.incoming.discard()
         if connection.answer(None, data, False) == OWNER_NEEDED:
             self._attend(connection)
+
+    def _count_turned_away(self, connection: Connection, fault: Fault) -> None:
+        if self._cells is not None:
+            self._cells.turned_away(str(connection.listener.settings.listen), fault)
 
     # Kicks: what a worker left to do -----------------------------------------------------------
 

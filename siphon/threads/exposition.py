@@ -16,7 +16,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 
 from siphon.journal import journal
-from siphon.threads.tally import BOUNDS_S
+from siphon.threads.tally import BOUNDS_S, FAULTS_IN_CLEARTEXT, FAULTS_OVER_TLS
 from siphon.version import __version__
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ class Exposition:
     def _own(self) -> Iterator[Metric]:
         yield from self._answers(self._tally.answers())
         yield from self._work()
+        yield from self._connections()
         yield from self._threads()
         yield from self._losses()
         yield GaugeMetricFamily("siphon_gil_enabled", "Whether the GIL is on.", sys._is_gil_enabled())
@@ -112,10 +113,25 @@ class Exposition:
         waiting.add_metric(["loop"], sum([worker.waiting for worker in lanes.loops]))
         waiting.add_metric(["blocking"], blocking.waiting)
         yield waiting
+
+    def _connections(self) -> Iterator[Metric]:
         connections = GaugeMetricFamily("siphon_connections", "Open connections.", labels=["listener"])
         for listener in self._listeners:
             connections.add_metric([str(listener.settings.listen)], listener.connections)
         yield connections
+        counts: dict[tuple[str, str], int] = {}
+        for listener in self._listeners:
+            # From the start on: who looks at the growth must see the first one as well.
+            faults = FAULTS_IN_CLEARTEXT if listener.settings.tls is None else FAULTS_OVER_TLS
+            counts |= dict.fromkeys([(str(listener.settings.listen), fault) for fault in faults], 0)
+        turned_away = CounterMetricFamily(
+            "siphon_connections_turned_away",
+            "Connections that did not speak the listener's protocol.",
+            labels=["listener", "reason"],
+        )
+        for labels, count in (counts | self._tally.turned_away()).items():
+            turned_away.add_metric(list(labels), count)
+        yield turned_away
 
     def _threads(self) -> Iterator[Metric]:
         blocking = self._lanes.blocking

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from siphon.messages import plain
 from siphon.threads.acceptor import Acceptor
 from siphon.threads.poller import READABLE
-from siphon.threads.tls import Tls
+from siphon.threads.tls import Failure, Tls
 from siphon.wire.proxied import is_believed
 from siphon.wire.states import BODY, CLOSED, HEAD, IDLE, SENDING
 
@@ -62,19 +62,29 @@ class SecureAcceptor(Acceptor):
     def _read(self, connection: Connection) -> None:
         tls = tls_of(connection)
         super()._read(connection)
+        failure, tls.failure = tls.failure, None
+        if failure is not None:
+            self._count_turned_away(connection, failure.fault)
         if connection.state == CLOSED:
             return
         if tls.proxied_peer is not None:
             peer, tls.proxied_peer = tls.proxied_peer, None
             if is_believed(connection.peer, connection.listener.settings.trusted_proxies):
                 connection.peer = peer
-        if tls.failure is not None:
-            self._end_broken(connection, tls)
+        if failure is not None:
+            self._end_broken(connection, failure)
         elif tls.end_of_input and not connection.end_of_input:
             # The client's close_notify came right behind a request: the socket will not tell.
             self._end_of_input(connection)
         else:
             self._watch(connection)
+
+    def _look_at_deadline(self, connection: Connection) -> None:
+        in_handshake = connection.state == IDLE and not tls_of(connection).established
+        super()._look_at_deadline(connection)
+        # A stop gives them less time than they may have had left.
+        if in_handshake and connection.state == CLOSED and not self.draining:
+            self._count_turned_away(connection, "handshake_timeout")
 
     def _attend(self, connection: Connection) -> None:
         if connection.state == SENDING and not connection.broken:
@@ -82,14 +92,13 @@ class SecureAcceptor(Acceptor):
         else:
             super()._attend(connection)
 
-    def _end_broken(self, connection: Connection, tls: Tls) -> None:
+    def _end_broken(self, connection: Connection, failure: Failure) -> None:
         """What the client sends is no TLS, or none that is wanted. OpenSSL's alert, if any, has been sent."""
-        why, tls.failure = f"a TLS connection has failed: {tls.failure}", None
         if connection.state not in _BEFORE_AN_ANSWER:
             self.close_connection(connection)
             return
-        data = b""
-        if tls.speaks_http:
+        data, why = b"", f"a TLS connection has failed: {failure.why}"
+        if failure.fault == "plain_http":
             response = plain(400, "this port speaks TLS: use https\n")
             data, _ = self._encoder.encode(response, "", 1, False, connection.listener.server_header)
             why = "a client speaks plain HTTP to this port, which is TLS"

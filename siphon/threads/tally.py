@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 # Upper bounds of the durations' buckets, in seconds; one more bucket has what took longer.
 BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -14,6 +14,21 @@ _METHODS: Final = frozenset(
     {"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", NONE}
 )
 _OTHER: Final = "other"
+
+# Why a connection was turned away, none of which is a request: TLS to a listener without; the others to
+# one with.
+type Fault = Literal[
+    "tls", "plain_http", "not_tls", "proxy_header", "handshake_failed", "handshake_timeout", "bad_record"
+]
+FAULTS_IN_CLEARTEXT: Final[tuple[Fault, ...]] = ("tls",)
+FAULTS_OVER_TLS: Final[tuple[Fault, ...]] = (
+    "plain_http",
+    "not_tls",
+    "proxy_header",
+    "handshake_failed",
+    "handshake_timeout",
+    "bad_record",
+)
 
 
 class Key(NamedTuple):
@@ -31,10 +46,11 @@ class Cells:
     next time. The answers of one key are a list: a number for each bucket, then the sum of durations.
     """
 
-    __slots__ = ("_cells", "late", "shed")
+    __slots__ = ("_cells", "_turned_away", "late", "shed")
 
     def __init__(self) -> None:
         self._cells: dict[tuple[str, str, int], list[float]] = {}
+        self._turned_away: dict[tuple[str, Fault], int] = {}
         # Answers that came when somebody else had answered, or the client had gone.
         self.late = 0
         # Requests that were refused because the lanes were full.
@@ -53,6 +69,15 @@ class Cells:
         # A client chooses its method: what it makes up must not take memory each time.
         key = Key(route, method if method in _METHODS else _OTHER, status)
         return self._cells.setdefault(key, [0] * (len(BOUNDS_S) + 2))
+
+    def turned_away(self, listener: str, fault: Fault) -> None:
+        """Counts a connection to ``listener`` that speaks another protocol than that, or speaks it badly."""
+        key = (listener, fault)
+        self._turned_away[key] = self._turned_away.get(key, 0) + 1
+
+    def read_turned_away(self) -> dict[tuple[str, Fault], int]:
+        """A copy of what has been counted so far."""
+        return self._turned_away.copy()
 
     def read(self) -> dict[tuple[str, str, int], list[float]]:
         """A copy of what has been counted so far; the lists in it go on changing."""
@@ -79,6 +104,14 @@ class Tally:
                 sums = total.setdefault(Key(*key), [0] * (len(BOUNDS_S) + 2))
                 for index, value in enumerate(cell):
                     sums[index] += value
+        return total
+
+    def turned_away(self) -> dict[tuple[str, Fault], int]:
+        """Connections that were turned away, by listener and fault, summed over all threads."""
+        total: dict[tuple[str, Fault], int] = {}
+        for cells in self._all.copy():
+            for key, count in cells.read_turned_away().items():
+                total[key] = total.get(key, 0) + count
         return total
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from siphon.client_certificate import ClientCertificate, read_certificate
 from siphon.config.certificates import in_words
@@ -14,6 +14,7 @@ from siphon.wire.proxy import read_header
 
 if TYPE_CHECKING:
     from siphon.threads.channel import Bytes
+    from siphon.threads.tally import Fault
 
 # Four records: one connection's share of a turn.
 _CHUNK_BYTES: Final = 65_536
@@ -22,6 +23,13 @@ _RECORD_BYTES: Final = 16_384
 _UNSENT_MAX_BYTES: Final = 2 * _CHUNK_BYTES
 # The first byte of a handshake; that of a cleartext request is a letter.
 _HANDSHAKE: Final = 0x16
+
+
+class Failure(NamedTuple):
+    """What is wrong with what a client has sent: ``why`` in words, ``fault`` as it is counted."""
+
+    why: str
+    fault: Fault
 
 
 class Tls:
@@ -47,7 +55,6 @@ class Tls:
         "failure",
         "proxied_peer",
         "sock",
-        "speaks_http",
     )
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext, *, proxied: bool) -> None:
@@ -69,9 +76,8 @@ class Tls:
         self._closing = False
         self.established = False
         self.end_of_input = False
-        # Why the connection cannot go on, once it cannot; ``speaks_http``: because it is no TLS but HTTP.
-        self.failure: str | None = None
-        self.speaks_http = False
+        # Why the connection cannot go on, once it cannot.
+        self.failure: Failure | None = None
         self.proxied_peer: str | None = None
         self.client_certificate: ClientCertificate | None = None
 
@@ -100,9 +106,9 @@ class Tls:
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLError as error:
-            self._fail(in_words(error))
+            self._fail(in_words(error), "bad_record" if self.established else "handshake_failed")
         except RequestRefused:
-            self._fail("no valid PROXY header")
+            self._fail("no valid PROXY header", "proxy_header")
         if self._outgoing.pending:
             self._push()
             if len(self._unsent) > _UNSENT_MAX_BYTES:
@@ -118,8 +124,10 @@ class Tls:
             return b""
         if self._ssl is None:
             if data[0] != _HANDSHAKE:
-                self.speaks_http = 0x41 <= data[0] <= 0x5A
-                self._fail("plain HTTP" if self.speaks_http else "what is no TLS")
+                if 0x41 <= data[0] <= 0x5A:
+                    self._fail("plain HTTP", "plain_http")
+                else:
+                    self._fail("what is no TLS", "not_tls")
                 return b""
             self._ssl = self._context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._incoming.write(data)
@@ -161,8 +169,8 @@ class Tls:
             parts.append(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def _fail(self, why: str) -> None:
-        self.failure = why
+    def _fail(self, why: str, fault: Fault) -> None:
+        self.failure = Failure(why, fault)
         self._deaf = True
 
     # Sending -----------------------------------------------------------------------------------
