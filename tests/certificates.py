@@ -70,12 +70,17 @@ class Authority:
         )
 
     def issue(
-        self, name: str, *alternative_names: str, client: bool = False, expired: bool = False
+        self,
+        name: str,
+        *alternative_names: str,
+        client: bool = False,
+        expired: bool = False,
+        valid: tuple[datetime, datetime] | None = None,
     ) -> Identity:
         """Signs a new key for the subject ``CN=name``; a second call with one name replaces the files.
 
         ``alternative_names``: such as ``DNS:localhost`` or ``IP:127.0.0.1``. ``client``: for a client
-        rather than a server. ``expired``: it was valid until yesterday.
+        rather than a server. ``expired``: it was valid until yesterday. ``valid``: from then until then.
         """
         stem = self._folder / name.replace(" ", "-")
         found = Identity(stem.with_suffix(".pem"), stem.with_suffix(".key"), stem.with_suffix(".both.pem"))
@@ -90,11 +95,11 @@ class Authority:
         config = stem.with_suffix(".cnf")
         config.write_text("\n".join([_AUTHORITY.format(folder=self._folder), *lines, ""]))
         today = datetime.now(UTC)
-        ends = today + timedelta(days=-1 if expired else 20)
+        begins, ends = valid or (today - timedelta(days=2), today + timedelta(days=-1 if expired else 20))
         _openssl(
             *("ca", "-batch", "-notext", "-config", config, "-extensions", "leaf"),
             *("-in", request, "-out", found.certificate),
-            *("-startdate", _moment(today - timedelta(days=2)), "-enddate", _moment(ends)),
+            *("-startdate", _moment(begins), "-enddate", _moment(ends)),
         )
         found.combined.write_bytes(found.key.read_bytes() + found.certificate.read_bytes())
         return found

@@ -2,9 +2,11 @@
 
 import ssl
 import sys
+from datetime import UTC, datetime
 
 from siphon.config.report import quoted
 from siphon.config.settings import TlsSettings
+from siphon.config.validity import read_validity
 from siphon.errors import ConfigError, Problem
 
 # Older ones have bugs where TLS meets several threads.
@@ -15,6 +17,7 @@ _CIPHERS = "@SECLEVEL=2:ECDHE+AESGCM:ECDHE+CHACHA20"
 _CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
 _ENCRYPTED = (b"-----BEGIN ENCRYPTED PRIVATE KEY-----", b"Proc-Type: 4,ENCRYPTED")
 _PRIVATE_KEY = b"PRIVATE KEY-----"
+_MOMENT = "%Y-%m-%d %H:%M:%S UTC"
 
 
 def server_context(settings: TlsSettings) -> ssl.SSLContext:
@@ -37,6 +40,24 @@ def server_context(settings: TlsSettings) -> ssl.SSLContext:
         _load_authorities(context, settings.client_ca, "client_ca")
         context.verify_mode = ssl.CERT_REQUIRED
     return context
+
+
+def out_of_date(settings: TlsSettings) -> str | None:
+    """What is wrong with the dates of a listener's own certificate today, as a sentence; None if nothing.
+
+    Of one that ``server_context`` has taken. Raises ConfigError as that does. Any thread.
+    """
+    path = settings.cert_path
+    try:
+        begins, ends = read_validity(_read(path, "cert_path").decode("ascii", "replace"))
+    except ValueError as error:
+        return f"from when until when the certificate in {quoted(path)} is valid cannot be read: {error}"
+    now = datetime.now(UTC)
+    if now > ends:
+        return f"the certificate in {quoted(path)} has expired, on {ends:{_MOMENT}}: clients refuse it"
+    if now < begins:
+        return f"the certificate in {quoted(path)} is not valid before {begins:{_MOMENT}}: clients refuse it"
+    return None
 
 
 def _load_identity(context: ssl.SSLContext, settings: TlsSettings) -> None:

@@ -137,14 +137,17 @@ class Listener(Site):
         tls = self.settings.tls
         if tls is None:
             return None
-        from siphon.config.certificates import server_context
+        from siphon.config.certificates import out_of_date, server_context
 
         try:
-            return server_context(tls)
+            context, warning = server_context(tls), out_of_date(tls)
         except ConfigError as error:
             (problem,) = error.problems
             where, key = f"the listener on {self.settings.listen}", f"tls.{problem.key}".rstrip(".")
             raise ConfigError([replace(problem, where=where, key=key)]) from error
+        if warning is not None:
+            journal.log("warning", f"the listener on {self.settings.listen}: {warning}")
+        return context
 
     def channel(self, sock: socket.socket) -> Channel:
         """What the bytes of a new connection go through."""

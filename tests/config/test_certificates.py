@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from siphon.config import certificates as module
-from siphon.config.certificates import server_context
+from siphon.config.certificates import out_of_date, server_context
 from siphon.config.load import Overrides
 from siphon.config.settings import TlsSettings
 from siphon.errors import ConfigError
@@ -203,3 +203,11 @@ def test_every_command_ends_with_2(files: Path, command: str) -> None:
     ran = run(*([] if command == "serve" else [command]), "app.py", cwd=files)
     assert ran.returncode == 2
     assert ran.stderr.startswith("http.yaml:2:42: servers[0].tls.key_path: the key in")
+
+
+def test_dates_that_cannot_be_read_are_said_to_be_so(tmp_path: Path) -> None:
+    path = tmp_path / "cert.pem"
+    path.write_text(ssl.DER_cert_to_PEM_cert(b"\x30\x02\x30\x00"))
+    said = out_of_date(TlsSettings(str(path)))
+    assert said is not None
+    assert said.startswith(f'from when until when the certificate in "{path}" is valid cannot be read: ')

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import ssl
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -155,6 +156,38 @@ def test_a_hangup_during_the_start_reloads_and_does_not_stop(
         command.log_until("the certificate has been read again")
         with site.connect(command) as client:
             assert client.get("/").status == 200
+
+
+@pytest.mark.parametrize(
+    ("days", "said"),
+    [
+        ((-2, -1), "has expired, on {ends:%Y-%m-%d %H:%M:%S} UTC: clients refuse it"),
+        ((1, 2), "is not valid before {begins:%Y-%m-%d %H:%M:%S} UTC: clients refuse it"),
+    ],
+)
+def test_a_certificate_that_is_out_of_date_is_warned_of_once_at_the_start_and_after_a_reload(
+    tmp_path: Path, certificates: Certificates, renewed: Identity, days: tuple[int, int], said: str
+) -> None:
+    begins, ends = [datetime.now(UTC) + timedelta(days=day) for day in days]
+    wrong = certificates.authority.issue("wrong", "DNS:localhost", valid=(begins, ends))
+    warning = f'cert.pem" {said.format(begins=begins, ends=ends)}'
+    site = Site(tmp_path, certificates)
+    site.put(wrong)
+    with Command("app.py", cwd=tmp_path).started() as command:
+        anybody = certificates.client_context()
+        anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+        with Client(("127.0.0.1", command.ports[0]), tls=anybody) as client:
+            assert client.get("/").status == 200
+        command.signal(signal.SIGHUP)
+        lines = command.log_until("the certificate has been read again").splitlines()
+        warnings = [line for line in lines if " warning the listener on 127.0.0.1:0: " in line]
+        assert [warning in line for line in warnings] == [True, True]
+        site.put(renewed)
+        command.signal(signal.SIGHUP)
+        assert "clients refuse it" not in command.log_until("the certificate has been read again")
+        command.signal(signal.SIGTERM)
+        code, _, log = command.ended()
+    assert (code, "clients refuse it" in log) == (0, False)
 
 
 def test_without_tls_a_hangup_ends_the_process(tmp_path: Path) -> None:
