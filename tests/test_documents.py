@@ -11,6 +11,7 @@ import pytest
 
 from scripts import tables as tables_drawn
 from siphon import http, metrics
+from siphon.client.clients import Clients
 from siphon.config.access_format import ATOMS
 from siphon.config.settings import ListenerSettings, Settings, ThreadSettings
 from siphon.threads.exposition import Exposition
@@ -147,7 +148,7 @@ def test_every_metric_is_documented_with_its_labels() -> None:
     assert lanes.tally is not None
     lanes.tally.new_cells().answered("/", "GET", 200, 0.1)
     lanes.tally.new_cells()
-    exposition = Exposition(lanes.tally, lanes, [], [], Watchdog(lanes, 1.0))
+    exposition = Exposition(lanes.tally, lanes, [], [], Watchdog(lanes, 1.0), Clients({}, 1))
     given = {family.name: tuple(getattr(family, "_labelnames", ())) for family in exposition._own()}
     documented = {
         re.sub(r"_total$|_info$", "", name.strip("`")): tuple(labels.split(", ")) if labels else ()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from siphon.client.load import Load, total
 from siphon.client.resolver import Resolver
 from siphon.client.threads import ClientThreads
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
     from siphon.client.pools import Pools
     from siphon.config.settings import ClientSettings
+
+# What stands for inline clients where those of http.yaml have their names.
+INLINE: Final = "inline"
 
 
 class Clients:
@@ -66,6 +70,14 @@ class Clients:
     def drop(self, settings: ClientSettings) -> None:
         """The same for a client that nobody has closed, at any moment of any thread."""
         self._released.put(settings)
+
+    def loads(self) -> dict[str, Load]:
+        """What each named client is at, those that nobody has used as well, and all inline ones together."""
+        with self._lock:
+            named = self._named.copy()
+            inline = list(self._inline.values())
+        loads = {name: named[name].load() if name in named else Load() for name in self._settings}
+        return loads | {INLINE: total([loads.get(INLINE, Load()), *[pools.load() for pools in inline]])}
 
     def close(self, timeout_s: float) -> bool:
         """Ends the threads and closes every connection; False where a call is still at work after that."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from siphon.client.http2_stream import Stream
 from siphon.client.http2_streams import SILENCE_S, Streams
+from siphon.client.load import Load
 from siphon.errors import ResponseRefused
 from siphon.wakeup import Wakeup
 
@@ -32,8 +33,8 @@ _WOULD_BLOCK: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteEr
 class Http2Connection:
     """Carries calls to one upstream, each on a stream of its own, and none of them holds a thread.
 
-    Any thread may call ``submit``, ``close_if_idle``, ``finish`` and ``cancel``, which return at once;
-    the thread that is in ``run`` owns the socket and the streams. ``_lock`` guards the inbox, what was
+    Any thread may call ``submit``, ``close_if_idle``, ``finish``, ``load`` and ``cancel``, which return at
+    once; the thread that is in ``run`` owns the socket and the streams. ``_lock`` guards the inbox, what was
     cancelled, the three flags, and that nobody sets the wake-up once it is closed. It is taken under
     the locks of ``ClientThreads`` and of a call, neither of which is ever taken under it.
     """
@@ -77,6 +78,12 @@ class Http2Connection:
             if self._takes_calls:
                 self._takes_calls = False
                 self._wake()
+
+    def load(self) -> Load:
+        """Calls that have a stream, and calls that wait for one."""
+        with self._lock:
+            posted = len(self._inbox)
+        return Load(1, self._streams.open_count, posted + self._streams.waiting_count)
 
     def cancel(self, stream: Stream) -> None:
         """A call has ended: its stream is given up. Under the call's lock, while it is attached."""

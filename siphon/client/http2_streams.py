@@ -79,6 +79,16 @@ class Streams:
             return False
         return self._goaway is None and self._state.has_stream_ids
 
+    @property
+    def open_count(self) -> int:
+        """How many calls have a stream. Any thread."""
+        return len(self._open)
+
+    @property
+    def waiting_count(self) -> int:
+        """How many calls wait until the upstream takes more streams. Any thread."""
+        return len(self._in_line)
+
     def begin(self) -> None:
         """What a client sends first."""
         self._state.begin()

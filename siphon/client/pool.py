@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections import deque
+from contextlib import suppress
 from queue import Empty
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,6 +14,7 @@ from urllib3.util.url import parse_url
 from siphon.client.call import CallEnded
 from siphon.client.failures import failure_of
 from siphon.client.http1 import Connection
+from siphon.client.load import Load, total
 from siphon.client.threads import Slots
 from siphon.errors import ResponseRefused
 from siphon.wire.response import ResponseReader
@@ -45,6 +47,18 @@ class _Places:
             return self._places.pop()
         except IndexError:
             raise Empty from None
+
+    def in_use(self) -> int:
+        """How many places are not free: they have a connection, or somebody has them. Any thread.
+
+        One place after the other, while others go on: a copy of a deque that changes meanwhile fails.
+        """
+        places = self._places
+        free = 0
+        with suppress(IndexError):
+            for index in range(len(places)):
+                free += places[index] is None
+        return (places.maxlen or 0) - free
 
     def put(self, item: Connection | None, block: bool = True, timeout: float | None = None) -> None:
         """Gives a place back."""
@@ -129,6 +143,13 @@ class OriginPool(HTTPConnectionPool):
         call.deliver(reader.status, reader.fields, reader.body)
         return True
 
+    def load(self) -> Load:
+        """The connections to this origin, and its calls. Any thread."""
+        # None once the pool is closed.
+        places = cast("_Places | None", self.pool)
+        own = Load(0 if places is None else places.in_use())
+        return total([own, self._threads.load(self.slots)])
+
     def close(self) -> None:
         """Closes the idle connections, and one that carries many calls after its last."""
         super().close()
@@ -187,6 +208,7 @@ class OriginPool(HTTPConnectionPool):
         shared.submit(call)
         self._threads.adopt(self.slots, shared)
         shared.run(self._threads, self.slots)
+        self._threads.ended(self.slots, shared)
         return False
 
 

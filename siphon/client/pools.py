@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib3 import PoolManager
 
 from siphon.client.call import Call
+from siphon.client.load import total
 from siphon.client.pool import OriginPool
 from siphon.client.proxies import proxy_for
 from siphon.client.replies import replies_of
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from urllib3.poolmanager import PoolKey
 
+    from siphon.client.load import Load
     from siphon.client.request import OutboundRequest
     from siphon.client.resolver import Resolver
     from siphon.client.response import ClientResponse
@@ -89,6 +91,12 @@ class Pools(PoolManager):
     def drop(self) -> None:
         """The same where a client is collected as garbage: takes no lock."""
         self._owner.drop(self.settings)
+
+    def load(self) -> Load:
+        """The connections to all origins, and their calls."""
+        with self._lock:
+            pools = list(self._by_origin.values())
+        return total([pool.load() for pool in pools])
 
     def close(self) -> None:
         """Closes the idle connections; the others close when their calls are done."""

@@ -7,6 +7,7 @@ from collections import OrderedDict, deque
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
+from siphon.client.load import Load, total
 from siphon.errors import ConnectError
 from siphon.journal import journal
 from siphon.wakeup import Gate
@@ -39,6 +40,9 @@ class Multiplexed(Protocol):
     def finish(self) -> None:
         """Takes no more calls and ends after the last it has. Any thread; returns at once."""
 
+    def load(self) -> Load:
+        """What it is at: one connection. Any thread; returns at once."""
+
 
 class Slots:
     """How many calls to one origin may be at work, and those in line for it. Guarded by ``ClientThreads``."""
@@ -52,6 +56,8 @@ class Slots:
         # It waits for a thread, in ``ClientThreads._turns``.
         self.has_turn = False
         self.multiplexed: Multiplexed | None = None
+        # Those that take no more calls, until the last they have is done.
+        self.ending: list[Multiplexed] = []
         self.is_closed = False
         # Its connections are not kept once their calls are done.
         self.keeps_none = False
@@ -121,6 +127,17 @@ class ClientThreads:
                 slots.is_closed = True
             return slots.is_closed
 
+    def load(self, slots: Slots) -> Load:
+        """What is at work and in line for one origin; its HTTP/1.1 connections are for its pool to count."""
+        with self._lock:
+            busy, waiting = slots.busy, len(slots.in_line)
+            shared = slots.ending.copy()
+            if slots.multiplexed is not None:
+                # Its thread has a slot, and does no call's work alone.
+                busy -= 1
+                shared.append(slots.multiplexed)
+        return total([Load(0, busy, waiting), *[connection.load() for connection in shared]])
+
     # Connections that carry many calls ---------------------------------------------------------
 
     def adopt(self, slots: Slots, connection: Multiplexed) -> None:
@@ -145,10 +162,16 @@ class ClientThreads:
             self._multiplexed.remove(connection)
             if slots.multiplexed is connection:
                 slots.multiplexed = None
+            slots.ending.append(connection)
             # The thread goes on with the calls that the connection has, and counts no longer.
             slots.busy -= 1
             assigned = self._assign(slots)
         self._wake(assigned)
+
+    def ended(self, slots: Slots, connection: Multiplexed) -> None:
+        """``connection``, which was retired, has closed. Its own thread."""
+        with self._lock:
+            slots.ending.remove(connection)
 
     def put_back(self, slots: Slots, calls: Sequence[Call]) -> None:
         """Calls that a connection took and has not processed go first on the next one. Its own thread."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
+    from siphon.client.clients import Clients
     from siphon.threads.acceptor import Acceptor
     from siphon.threads.lanes import Lanes
     from siphon.threads.listener import Listener
@@ -45,12 +46,14 @@ class Exposition:
         listeners: list[Listener],
         acceptors: list[Acceptor],
         watchdog: Watchdog,
+        clients: Clients,
     ) -> None:
         self._tally = tally
         self._lanes = lanes
         self._listeners = listeners
         self._acceptors = acceptors
         self._watchdog = watchdog
+        self._clients = clients
 
     def render(self, accept: str) -> tuple[str, bytes]:
         """The content type and the text, in the format that the Accept field asks for."""
@@ -71,6 +74,7 @@ class Exposition:
         yield from self._answers(self._tally.answers())
         yield from self._work()
         yield from self._connections()
+        yield from self._outbound()
         yield from self._threads()
         yield from self._losses()
         yield GaugeMetricFamily("siphon_gil_enabled", "Whether the GIL is on.", sys._is_gil_enabled())
@@ -132,6 +136,24 @@ class Exposition:
         for labels, count in (counts | self._tally.turned_away()).items():
             turned_away.add_metric(list(labels), count)
         yield turned_away
+
+    def _outbound(self) -> Iterator[Metric]:
+        connections = GaugeMetricFamily(
+            "siphon_client_connections",
+            "Connections of http.Client that are open or being opened.",
+            labels=["client"],
+        )
+        in_flight = GaugeMetricFamily(
+            "siphon_client_calls_in_flight", "Calls that are at work.", labels=["client"]
+        )
+        waiting = GaugeMetricFamily(
+            "siphon_client_calls_waiting", "Calls that wait for a connection.", labels=["client"]
+        )
+        for name, load in self._clients.loads().items():
+            connections.add_metric([name], load.connections)
+            in_flight.add_metric([name], load.in_flight)
+            waiting.add_metric([name], load.waiting)
+        yield from (connections, in_flight, waiting)
 
     def _threads(self) -> Iterator[Metric]:
         blocking = self._lanes.blocking

@@ -111,7 +111,9 @@ class Server:
         from siphon.threads.admin import Admin
         from siphon.threads.exposition import Exposition
 
-        exposition = Exposition(tally, self._lanes, self.listeners, self._acceptors, self._watchdog)
+        exposition = Exposition(
+            tally, self._lanes, self.listeners, self._acceptors, self._watchdog, self._clients
+        )
         return Admin(address, exposition, self._events.put)
 
     def serve(self, banner: str) -> int:

@@ -413,6 +413,13 @@ MUTANTS: Final = (
         "test_outbound.py",
     ),
     Mutant(
+        "client pool: its places are copied while others take and give them",
+        "client/pool.py",
+        "            for index in range(len(places)):\n                free += places[index] is None\n",
+        "            free = places.copy().count(None)\n",
+        "test_outbound.py",
+    ),
+    Mutant(
         "http2: calls are cancelled without the lock",
         "client/http2.py",
         "        with self._lock:\n            self._cancelled.append(stream)\n",

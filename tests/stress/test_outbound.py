@@ -133,6 +133,37 @@ def test_loops_that_call_at_once_get_their_own_answers(
 
 
 @pytest.mark.stress
+def test_what_is_read_of_calls_at_work_is_never_more_than_there_can_be(
+    api: Clients, upstream: Upstream, full: bool, note: Callable[..., None]
+) -> None:
+    done = threading.Event()
+    readings: set[tuple[int, int]] = set()
+    failures: list[Exception] = []
+
+    def read() -> None:
+        try:
+            while not done.is_set():
+                load = api.loads()["api"]
+                assert load.waiting >= 0
+                readings.add((load.connections, load.in_flight))
+        except Exception as error:  # noqa: BLE001 - the test's own thread raises it
+            failures.append(error)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    asyncio.run(storm(20 if full else 5, lambda task, chance: None))
+    done.set()
+    reader.join(20)
+    if failures:
+        raise failures[0]
+    note(readings=len(readings))
+    # Six connections, and four threads.
+    assert all(0 <= connections <= 6 and 0 <= in_flight <= 4 for connections, in_flight in readings)
+    assert wait_until(lambda: api.loads()["api"][1:] == (0, 0))
+    assert api.loads()["api"].connections == upstream.connections
+
+
+@pytest.mark.stress
 def test_an_end_never_reaches_the_call_that_has_the_connection_next(
     api: Clients, upstream: Upstream, full: bool
 ) -> None:
