@@ -66,7 +66,11 @@ OURS_ALONE: Final[Reviewed] = {
             "http.TimeoutError",
         }
     ),
-    "clients that show a certificate": frozenset({"MockRequest.client_cert", "http.ClientCertificate"}),
+    "clients that speak TLS, and show a certificate": frozenset(
+        {"MockRequest.client_cert", "http.ClientCertificate"}
+        | {"HttpTestHarness.request(scheme)", "HttpTestHarness.request(client_cert)"}
+        | {"MockRequest(scheme)", "MockRequest(client_cert)"}
+    ),
     "the whole of a request and of a response": frozenset(
         {"MockRequest.query", "MockRequest.raw_path", "MockRequest.raw_query", "MockResponse.parts"}
         | {"MockRequest.host", "MockRequest.scheme"}

@@ -10,7 +10,9 @@ from siphon.threads.exchange import Exchange
 from siphon.threads.held import WAKE_UP, Held, Visit
 
 if TYPE_CHECKING:
+    from siphon.client_certificate import ClientCertificate
     from siphon.messages import Request, Response
+    from siphon.testing.message import Sender
     from siphon.threads.held import Inner, Wakening
     from siphon.threads.tally import Cells
     from siphon.threads.worker import Worker
@@ -48,11 +50,23 @@ class MemorySocket:
 
 
 class HarnessExchange(Exchange):
-    """An exchange that keeps the exception which it answers with a 500, and never answers late."""
+    """An exchange that keeps the exception which it answers with a 500, and never answers late.
 
-    __slots__ = ("deadline", "error")
+    What the connection would tell of its other end is as the test says.
+    """
+
+    __slots__ = ("deadline", "error", "sender")
     error: BaseException | None
     deadline: float
+    sender: Sender
+
+    @property
+    def scheme(self) -> str:
+        return self.sender.scheme_on(self.connection.listener.scheme)
+
+    @property
+    def client_certificate(self) -> ClientCertificate | None:
+        return self.sender.certificate
 
     def failure(self, error: BaseException, request: Request, *, dev: bool) -> Response:
         self.error = error

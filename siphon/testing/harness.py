@@ -15,7 +15,7 @@ from siphon.errors import RequestCancelled
 from siphon.journal import recording
 from siphon.routing import routes_on
 from siphon.script.registry import Registry
-from siphon.testing.message import request_bytes, response_of
+from siphon.testing.message import Sender, request_bytes, response_of
 from siphon.testing.recorded_log import RecordedLog
 from siphon.testing.script import load_file, load_source
 from siphon.testing.server import InProcessServer, make_site
@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
+    from siphon.client_certificate import ClientCertificate
     from siphon.messages import FieldsArgument, Response
     from siphon.script.registry import Hook
-    from siphon.testing.message import Body, QueryParams
+    from siphon.testing.message import Body, QueryParams, Scheme
     from siphon.testing.script import LoadedScript
     from siphon.testing.upstream import SentRequest
     from siphon.threads.listener import Site
@@ -192,6 +193,8 @@ class HttpTestHarness:
         body: Body = None,
         client: str = "127.0.0.1:0",
         listener: str | None = None,
+        scheme: Scheme | None = None,
+        client_cert: ClientCertificate | None = None,
     ) -> Response:
         """Sends a request to the script, and returns what a client would receive.
 
@@ -206,6 +209,9 @@ class HttpTestHarness:
             client: What ``req.client`` is to be.
             listener: The name of the listener that is asked: only its routes are served. Unless given,
                 the first of ``config``, or one that serves all routes.
+            scheme: What the client speaks, and so what ``req.scheme`` is unless a trusted proxy says
+                otherwise: ``http`` or ``https``. Unless given, what the listener does.
+            client_cert: What ``req.client_cert`` is to be; who shows one speaks https.
 
         Raises:
             RuntimeError: No script is loaded, or the harness has been closed.
@@ -213,8 +219,14 @@ class HttpTestHarness:
             UnexpectedCall: ``strict`` was asked for, and an outbound call had no answer.
         """
         self._check_open()
+        sender = Sender(client, scheme, client_cert)
         message = request_bytes(method.upper(), path, headers, query_params, body)
-        answer, error = self._server.exchange(self._site(listener), message, client, path_params)
+        return self._ask(self._site(listener), message, sender, path_params)
+
+    def _ask(
+        self, site: Site, message: bytes, sender: Sender, path_params: dict[str, str] | None
+    ) -> Response:
+        answer, error = self._server.exchange(site, message, sender, path_params)
         try:
             unexpected = self._http.take_unexpected()
             if unexpected is not None:

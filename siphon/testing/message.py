@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import quote, urlencode
 
 from siphon.messages import Headers, Request, Response
@@ -18,12 +18,36 @@ if TYPE_CHECKING:
 
 type Body = bytes | bytearray | memoryview | str | None
 type QueryParams = Mapping[str, object] | None
+type Scheme = Literal["http", "https"]
 
 # Visible ASCII is sent as it is, percent signs included; the rest is encoded, as browsers do.
 _VISIBLE: Final = "".join(map(chr, range(0x21, 0x7F)))
 _PLAIN_TARGET: Final = re.compile(r"[\x21-\x7e]+")
 _LINE_ENDS: Final = re.compile(r"[\r\n]")
 _HOST: Final = "localhost"
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who sends a request: its address, what it speaks and the certificate that it shows.
+
+    ``scheme`` is None where it speaks what the listener does, or must for its certificate. Raises
+    ValueError for a client that there cannot be.
+    """
+
+    client: str
+    scheme: Scheme | None = None
+    certificate: ClientCertificate | None = None
+
+    def __post_init__(self) -> None:
+        if self.scheme not in (None, "http", "https"):
+            raise ValueError(f"scheme is http or https, not {self.scheme!r}")
+        if self.certificate is not None and self.scheme == "http":
+            raise ValueError("a client shows its certificate over https alone, not over http")
+
+    def scheme_on(self, listener: str) -> str:
+        """What it speaks to a listener whose own scheme is ``listener``."""
+        return self.scheme or (listener if self.certificate is None else "https")
 
 
 def request_bytes(
@@ -123,8 +147,20 @@ class MockRequest(Request):
         headers: FieldsArgument | None = None,
         client: str = "127.0.0.1:0",
         body: Body = b"",
+        scheme: Scheme | None = None,
+        client_cert: ClientCertificate | None = None,
     ) -> None:
+        sender = Sender(client, scheme, client_cert)
         query = f"?{urlencode(query_params, doseq=True)}" if query_params else ""
         pairs = tuple([] if headers is None else Headers(headers).pairs)
         head = _GivenHead(method.upper(), quote(path) + query, pairs)
-        super().__init__(_Given(head, _content(body), path_params, client))
+        super().__init__(
+            _Given(
+                head,
+                _content(body),
+                path_params,
+                client,
+                scheme=sender.scheme_on("http"),
+                client_certificate=client_cert,
+            )
+        )

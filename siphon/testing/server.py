@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from siphon.config.settings import ListenerSettings
     from siphon.script.registry import Hook, Middleware, Route
+    from siphon.testing.message import Sender
     from siphon.threads.buffered import BufferedBytes
 
 _STOP_GRACE_S: Final = 5.0
@@ -73,21 +74,21 @@ class InProcessServer:
     # Requests ----------------------------------------------------------------------------------
 
     def exchange(
-        self, site: Site, message: bytes, client: str, path_params: dict[str, str] | None
+        self, site: Site, message: bytes, sender: Sender, path_params: dict[str, str] | None
     ) -> tuple[bytes, BaseException | None]:
         """The answer to ``message``, and the exception behind a 500 if there is one.
 
         ``path_params``: instead of what the route finds. Raises ValueError where ``message`` is more
         than one request.
         """
-        return self._off_loop(self._exchange, site, message, client, path_params)
+        return self._off_loop(self._exchange, site, message, sender, path_params)
 
     def _exchange(
-        self, site: Site, message: bytes, client: str, path_params: dict[str, str] | None
+        self, site: Site, message: bytes, sender: Sender, path_params: dict[str, str] | None
     ) -> tuple[bytes, BaseException | None]:
         sock = MemorySocket()
         now = monotonic()
-        connection = Connection(Cleartext(sock), client, site, self, now)
+        connection = Connection(Cleartext(sock), sender.client, site, self, now)
         encoder = Encoder()
         try:
             head = connection.incoming.receive(message)
@@ -107,6 +108,7 @@ class InProcessServer:
         exchange = HarnessExchange(connection, self._lanes, head, body, chain, found, now)
         exchange.deadline = now + site.request_timeout_s
         exchange.error = None
+        exchange.sender = sender
         exchange.context = self._context.copy()
         connection.exchange = exchange
         connection.state = after(connection.state, DISPATCHED)

@@ -11,14 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from siphon import http
 from siphon.errors import ConfigError, ScriptError
 from siphon.testing import HttpTestHarness, MockRequest, MockResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests.certificates import Certificates
+
     type Load = Callable[..., HttpTestHarness]
 
+ALICE = http.ClientCertificate(subject="CN=alice", sans=("DNS:alice.example",), fingerprint="00" * 32)
 VARIABLE = ContextVar("VARIABLE", default="unset")
 
 ECHO = """
@@ -67,6 +71,42 @@ def test_a_request_reaches_the_handler_as_a_client_sends_it(load: Load) -> None:
     }
 
 
+SECURE = """
+@http.middleware
+def over_tls_alone(req):
+    if req.scheme != "https":
+        return http.Response(403, body="https alone\\n")
+
+@http.route("/")
+async def who(req):
+    return http.Response(body=f"{req.scheme} {req.client_cert and req.client_cert.subject}")
+"""
+
+
+def test_a_request_can_come_over_https_and_with_a_certificate(load: Load) -> None:
+    harness = load(SECURE)
+    assert harness.request().status == 403
+    assert harness.request(scheme="http").status == 403
+    assert harness.request(scheme="https").body == b"https None"
+    assert harness.request(scheme="https", client_cert=ALICE).body == b"https CN=alice"
+    assert harness.request(client_cert=ALICE).body == b"https CN=alice"
+    assert harness.request().status == 403
+
+
+def test_a_scheme_is_the_listeners_unless_given_and_a_trusted_proxys_word_goes_before_it(
+    load: Load, certificates: Certificates
+) -> None:
+    certificate, key = certificates.server.pair
+    tls = {"cert_path": certificate, "key_path": key}
+    harness = load(SECURE, config={"servers": [{"tls": tls, "trusted_proxies": ["127.0.0.1"]}]})
+    assert harness.request().body == b"https None"
+    assert harness.request(scheme="http").status == 403
+    assert harness.request(headers={"X-Forwarded-Proto": "http"}).status == 403
+    proxied = {"X-Forwarded-Proto": "https"}
+    assert harness.request(scheme="http", headers=proxied).body == b"https None"
+    assert harness.request(scheme="http", headers=proxied, client="203.0.113.7:1").status == 403
+
+
 def test_what_no_target_can_have_is_encoded_as_a_browser_does(load: Load) -> None:
     harness = load(ECHO)
     assert told(harness.request("GET", "/echo/a \u2603?q=\u00e9"))["path"] == "/echo/a \u2603"
@@ -102,6 +142,8 @@ def test_the_response_is_what_a_client_receives(load: Load) -> None:
         ({"method": "GET\n"}, "line end"),
         ({"body": b"four", "headers": {"Content-Length": "3"}}, "longer than"),
         ({"listener": "public"}, "no listener 'public'"),
+        ({"scheme": "ftp"}, "scheme is http or https, not 'ftp'"),
+        ({"scheme": "http", "client_cert": ALICE}, "over https alone"),
     ],
 )
 def test_what_no_client_sends_is_a_value_error(load: Load, given: dict[str, Any], complaint: str) -> None:
@@ -733,6 +775,15 @@ def test_a_mock_request_is_a_request() -> None:
     assert (request.query_params, request.headers) == ({"q": "x y"}, {"x-one": "1"})
     assert (request.client, request.body(), request.header("X-ONE")) == ("203.0.113.7:1", b"text", "1")
     assert not request.is_disconnected()
+
+
+def test_a_mock_request_can_come_over_https_and_with_a_certificate() -> None:
+    assert (MockRequest().scheme, MockRequest().client_cert) == ("http", None)
+    assert MockRequest(scheme="https").scheme == "https"
+    request = MockRequest(client_cert=ALICE)
+    assert (request.scheme, request.client_cert) == ("https", ALICE)
+    with pytest.raises(ValueError, match="over https alone"):
+        MockRequest(scheme="http", client_cert=ALICE)
 
 
 def test_a_mock_request_has_the_defaults_of_a_harnesss_request() -> None:
