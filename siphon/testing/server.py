@@ -71,6 +71,9 @@ class InProcessServer:
     def kick(self, connection: Connection) -> None:
         """Nothing is ever left to do for a connection in memory."""
 
+    def take_back(self, handed_over: object) -> None:
+        """It is dropped by whoever has it."""
+
     # Requests ----------------------------------------------------------------------------------
 
     def exchange(
@@ -119,6 +122,7 @@ class InProcessServer:
         else:
             exchange.on_worker(caller)
         caller.serve(sock)
+        connection.exchange = None  # or both would be left to the collector
         return sock.sent, exchange.take_error()
 
     def _off_loop[*Arguments, Result](

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -47,7 +48,7 @@ _ARRIVING: Final = frozenset({HEAD, BODY})
 class Acceptor(threading.Thread):
     """A thread with a selector, and the connections it has accepted: no other touches them.
 
-    Other threads call ``kick``, ``drain`` and ``abort``. ``_lock`` guards what they leave:
+    Other threads call ``kick``, ``take_back``, ``drain`` and ``abort``. ``_lock`` guards what they leave:
     ``_kicked``, ``_woken``, ``_aborting``, ``draining``.
     """
 
@@ -76,6 +77,8 @@ class Acceptor(threading.Thread):
         self._drain_begun = False
         self.now = monotonic()
         self._wheel = Wheel(self.now)
+        # What other threads have given back. A deque's ends may be used by several.
+        self._taken_back: deque[object] = deque()
         self._for_loops: list[Exchange] = []
         self._for_workers: list[Exchange] = []
         self._poller.register(self._wakeup.fd)
@@ -91,6 +94,10 @@ class Acceptor(threading.Thread):
             self._woken = True
         if wake:
             self._wakeup.set()
+
+    def take_back(self, handed_over: object) -> None:
+        """Gets what it has handed over and nobody needs any more, to drop it in its next turn."""
+        self._taken_back.append(handed_over)
 
     def drain(self) -> None:
         """Stops accepting, closes what is idle, and ends the thread when the last connection has gone."""
@@ -124,6 +131,7 @@ class Acceptor(threading.Thread):
         next_due = min(self._wheel.next_due, self._admission.resume_at)
         events = self._poll(None if next_due == math.inf else max(0.0, next_due - self.now))
         self.now = now = monotonic()
+        self._taken_back.clear()
         connections = self.connections
         for fd, mask in events:
             if fd in connections:
@@ -207,7 +215,7 @@ class Acceptor(threading.Thread):
     def _hand_over(self) -> None:
         for_loops, self._for_loops = self._for_loops, []
         for_workers, self._for_workers = self._for_workers, []
-        for exchange in self._lanes.submit(for_loops, for_workers):
+        for exchange in self._lanes.submit(self, for_loops, for_workers):
             if self._cells is not None:
                 self._cells.shed += 1
             response = plain(503, "over capacity\n", ("Retry-After", "1"))
@@ -320,7 +328,7 @@ class Acceptor(threading.Thread):
         with connection.lock:
             connection.end_of_input = True
             state = connection.state
-            exchange = connection.exchange
+            exchange = connection.unanswered
         if state == IDLE and connection.incoming.begun:
             # Answered a moment ago, its worker's kick is still to come: more requests may have come whole.
             self._next_request(connection)
@@ -348,7 +356,8 @@ class Acceptor(threading.Thread):
         """The connection's slot has come up: acts where its deadline has passed, else files it again."""
         with connection.lock:
             state = connection.state
-            exchange = connection.exchange
+            exchange = connection.unanswered
+            connection.settle()
             passed = connection.deadline <= self.now
         if passed and exchange is not None:
             if exchange.took_too_long(self._encoder, self._cells) == OWNER_NEEDED:
@@ -375,7 +384,7 @@ class Acceptor(threading.Thread):
         self._admission.end()
         self._drain_begun = True
         for connection in self.connections.values():
-            connection.drain()
+            connection.draining = True
             self._hurry(connection)
 
     def _hurry(self, connection: Connection) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from siphon.config.settings import Address
     from siphon.messages import Request
+    from siphon.threads.connection import Owner
     from siphon.threads.exchange import Exchange
     from siphon.threads.exposition import Exposition
     from siphon.threads.tally import Cells
@@ -54,7 +55,7 @@ class Inline(Lanes):
         self.cells: Cells | None = None
         self.finished = 0
 
-    def submit(self, for_loops: list[Exchange], for_workers: list[Exchange]) -> list[Exchange]:
+    def submit(self, owner: Owner, for_loops: list[Exchange], for_workers: list[Exchange]) -> list[Exchange]:
         """Answers all but scrapes, which go to their worker; returns those that it has no room for."""
         scrapes: list[Exchange] = []
         for exchange in for_workers:

@@ -58,15 +58,18 @@ class Owner(Protocol):
     def kick(self, connection: Connection) -> None:
         """Asks for a look at ``connection``. Any thread."""
 
+    def take_back(self, handed_over: object) -> None:
+        """Gets what it has handed over and nobody needs any more, to drop it. Any thread."""
+
 
 class Connection:
     """An HTTP/1 connection, over a channel that may be TLS.
 
     Its acceptor reads, flushes and closes. Any other thread may call ``answer`` and nothing else.
-    ``lock`` guards ``state``, ``exchange``, ``unsent``, ``input_waits``, ``broken``, ``end_of_input``,
-    ``draining`` and the descriptor: whoever sends holds it, and so does the acceptor when it closes, so that
-    nobody can write into a descriptor that has been given away. Under it there is one non-blocking
-    send and no other I/O.
+    ``lock`` guards ``state``, ``exchange.claimed``, ``answered_at``, ``unsent``, ``input_waits``,
+    ``broken``, ``end_of_input`` and the descriptor: whoever sends holds it, and so does the acceptor when
+    it closes, so that nobody can write into a descriptor that has been given away. Under it there is one
+    non-blocking send and no other I/O.
     """
 
     __slots__ = (
@@ -74,6 +77,7 @@ class Connection:
         "_send",
         "_transmit",
         "acceptor",
+        "answered_at",
         "body_since",
         "broken",
         "channel",
@@ -113,11 +117,14 @@ class Connection:
         # listener or at a number of its own moves a cache line from one processor to the next.
         self.server_header = listener.server_header
         self.keep_alive_timeout_s = listener.keep_alive_timeout_s + 0.0
-        # The answer that is on its way will be the last one.
+        # The next answer is the last one. Set by the acceptor, before it takes the lock to see who is idle.
         self.draining = acceptor.draining
         self.lock = threading.Lock()
         self.state = IDLE
+        # The last one, until the acceptor drops it: see Batch on who drops what.
         self.exchange: Exchange | None = None
+        # In monotonic seconds. A deadline would be the acceptor's float, which another thread drops.
+        self.answered_at = now
         self.unsent: memoryview | None = None
         self.keep_after_flush = False
         # Input that the acceptor has kept while an answer was awaited.
@@ -166,9 +173,17 @@ class Connection:
         ``exchange``: None for the acceptor's own answer to what is no request yet.
         """
         with self.lock:
-            if self.exchange is not exchange or self.state == CLOSED:
+            if self.state == CLOSED:
                 return LATE
-            self.exchange = None
+            if exchange is None:
+                if self.unanswered is not None:
+                    return LATE
+            elif exchange.claimed:
+                return LATE
+            else:
+                exchange.claimed = True
+                if exchange.body:
+                    self.exchange = None
             try:
                 sent = self._send(data)
             except BlockingIOError:
@@ -188,7 +203,7 @@ class Connection:
         """All is sent; ``lock`` is held."""
         self.state = after(self.state, event)
         if keep_alive:
-            self.deadline = monotonic() + self.keep_alive_timeout_s
+            self.answered_at = monotonic()
             if self.input_waits or self.end_of_input or self.draining:
                 return OWNER_NEEDED
             return SENT
@@ -234,9 +249,9 @@ class Connection:
     def abandon(self, exchange: Exchange) -> int:
         """Ends ``exchange`` without an answer: the connection will be closed."""
         with self.lock:
-            if self.exchange is not exchange:
+            if exchange.claimed:
                 return LATE
-            self.exchange = None
+            exchange.claimed = True
             self.broken = True
             return OWNER_NEEDED
 
@@ -267,25 +282,42 @@ class Connection:
         """Closes the descriptor; the acceptor alone. Returns the exchange that was cut short, if any."""
         with self.lock:
             self.state = after(self.state, CLOSING)
-            exchange, self.exchange = self.exchange, None
+            exchange, self.exchange = self.unanswered, None
+            if exchange is not None:
+                exchange.claimed = True
             self.unsent = None
             self.channel.close()
         self.incoming.discard()
         return exchange
+
+    @property
+    def unanswered(self) -> Exchange | None:
+        """The request that is waiting for its answer, if any; ``lock`` is held."""
+        exchange = self.exchange
+        return None if exchange is None or exchange.claimed else exchange
+
+    def settle(self) -> None:
+        """Brings the deadline of an idle connection up to date, and drops what it has been asked.
+
+        The acceptor alone; ``lock`` is held.
+        """
+        if self.exchange is not None and self.exchange.claimed:
+            self.exchange = None
+        if self.state == IDLE and self.requests and not self._hurried:
+            self.deadline = self.answered_at + self.keep_alive_timeout_s
 
     def is_silent(self) -> bool:
         """Nothing of a first request has come yet. The acceptor alone."""
         return self.requests == 0 and not self.incoming.begun
 
     def is_idle(self) -> bool:
-        """Between two requests with nothing buffered; not before the first. The acceptor alone."""
-        with self.lock:
-            return self.state == IDLE and self.requests > 0 and not self.incoming.begun
+        """Between two requests with nothing buffered; not before the first. The acceptor alone.
 
-    def drain(self) -> None:
-        """From now on no answer leaves the connection open without the acceptor's knowledge. It alone."""
+        Brings its deadline up to date.
+        """
         with self.lock:
-            self.draining = True
+            self.settle()
+            return self.state == IDLE and self.requests > 0 and not self.incoming.begun
 
     def hurry(self, now: float) -> bool:
         """Gives a connection that waits for a request a moment only, since one may be on its way.

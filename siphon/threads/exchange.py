@@ -36,12 +36,13 @@ NO_ANSWER: Final = 499
 class Exchange(Call):
     """A request on its way. One thread works on it at a time; any may call ``cancel``.
 
-    ``connection.lock`` guards ``ended``, ``loop_worker`` and ``held``. ``task``, ``inner_tasks`` and
-    ``visiting`` belong to the loop worker's thread.
+    ``connection.lock`` guards ``claimed``, ``ended``, ``loop_worker`` and ``held``. ``task``,
+    ``inner_tasks`` and ``visiting`` belong to the loop worker's thread.
     """
 
     __slots__ = (
         "body",
+        "claimed",
         "connection",
         "handler",
         "head",
@@ -58,15 +59,15 @@ class Exchange(Call):
     # What few requests come to have. To set each for every request took as long as to match its route.
     began = 0.0
     """When a worker or a loop first turned to it; taken where somebody is to hear of it."""
+    # What the body counts for among all that is buffered, until the work ends.
     counted_bytes = 0
-    """What the body counts for among all that is buffered, until the work ends."""
     disconnected = False
     """The client has sent FIN or is gone."""
     ended = False
     """Answered by somebody else, or not to be answered any more: what has not begun is not run."""
     held: Held | None = None
     context: Context | None = None
-    """The exchange's context where a blocking worker has made it, or a test; else its task makes one."""
+    """Where a blocking worker has made it, or a test; else its task makes one."""
     paused: tuple[Paused, Request] | None = None
     """Where a loop goes on after a blocking worker, with the request it had made."""
     task: asyncio.Task[None] | None = None
@@ -86,10 +87,11 @@ class Exchange(Call):
     ) -> None:
         """``body`` is counted in already, and is given back when the work ends."""
         self.chain = chain
-        # What a loop would have to ask of objects that all threads share is asked here, by one of them.
+        # Asked here, once, of objects that all threads share.
         self.handler = chain.lone_handler
         self.observed = lanes.observes
         self.keep_alive = head.keep_alive and connection.requests < connection.listener.keep_alive_requests
+        self.claimed = False  # by whoever answers it, or sees to it that nobody will
         self.connection = connection
         self.lanes = lanes
         self.head = head
@@ -112,7 +114,7 @@ class Exchange(Call):
 
     @property
     def scheme(self) -> str:
-        """``http`` or ``https``, as the connection itself is."""
+        """The connection's own."""
         return self.connection.listener.scheme
 
     @property
@@ -216,6 +218,8 @@ class Exchange(Call):
         """Runs the chain's sync members, and answers or hands over to a loop."""
         if not self._go_on_elsewhere(worker):
             self.release_body()
+        if not self.body:
+            self.connection.acceptor.take_back(self)
 
     def _go_on_elsewhere(self, worker: Worker) -> bool:
         """Runs the sync members; whether a loop has been given the rest. Else the work is done."""
@@ -279,18 +283,15 @@ class Exchange(Call):
         connection = self.connection
         encoder = worker.encoder
         head = self.head
-        server_header = connection.server_header
         keep_alive = self.keep_alive and not connection.draining
         try:
             data, keep_alive = encoder.encode(
-                response, head.method, head.minor_version, keep_alive, server_header
+                response, head.method, head.minor_version, keep_alive, connection.server_header
             )
         except ResponseError as error:
-            journal.log("error", f"{head.method} {head.target}: {error}")
+            journal.log("error", f"{self.label}: {error}")
             response = plain(500, "handler error\n")
-            data, keep_alive = encoder.encode(
-                response, head.method, head.minor_version, keep_alive, server_header
-            )
+            data, keep_alive = self._encode(response, encoder)
         verdict = connection.answer(self, data, keep_alive)
         if verdict == LATE:
             if worker.cells is not None:
@@ -301,20 +302,20 @@ class Exchange(Call):
         if self.observed:
             self.note(response.status, len(response.body), worker.cells)
 
+    def _encode(self, response: Response, encoder: Encoder) -> tuple[bytes, bool]:
+        head, connection = self.head, self.connection
+        keep_alive = self.keep_alive and not connection.draining
+        return encoder.encode(response, head.method, head.minor_version, keep_alive, connection.server_header)
+
     def overrule(self, response: Response, encoder: Encoder, cells: Cells | None = None) -> int:
         """Claims and answers the exchange instead of its handler, and ends the work; as ``answer`` returns.
 
         The connection's owner alone: LATE where a worker was first.
         """
-        connection = self.connection
-        head = self.head
         # Before the answer is out: what is still queued must not begin once it has been answered.
         self._end()
-        keep_alive = self.keep_alive and not connection.draining
-        data, keep_alive = encoder.encode(
-            response, head.method, head.minor_version, keep_alive, connection.server_header
-        )
-        verdict = connection.answer(self, data, keep_alive)
+        data, keep_alive = self._encode(response, encoder)
+        verdict = self.connection.answer(self, data, keep_alive)
         if verdict != LATE:
             self.cancel()
             if self.observed:
@@ -325,8 +326,7 @@ class Exchange(Call):
         """Answers 504 where nobody has answered; as ``overrule`` otherwise."""
         verdict = self.overrule(plain(504, "the handler took too long\n"), encoder, cells)
         if verdict != LATE:
-            head = self.head
-            journal.log("warning", f"504 for {head.method} {head.target}: over request_timeout_ms")
+            journal.log("warning", f"504 for {self.label}: over request_timeout_ms")
         return verdict
 
     def note(self, status: int, body_bytes: int, cells: Cells | None) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from siphon.threads.batch import Batch
 from siphon.threads.blocking import BlockingLane
 from siphon.threads.loops import LoopWorker, start_loops
 
 if TYPE_CHECKING:
     from siphon.config.settings import ThreadSettings
+    from siphon.threads.connection import Owner
     from siphon.threads.exchange import Exchange
     from siphon.threads.tally import Tally
 
@@ -49,8 +51,11 @@ class Lanes:
         """The loop with the least to do."""
         return min(self.loops, key=_load)
 
-    def submit(self, for_loops: list[Exchange], for_workers: list[Exchange]) -> list[Exchange]:
-        """Hands over one selector batch: one wake-up a lane. Returns what the bounds leave out."""
+    def submit(self, owner: Owner, for_loops: list[Exchange], for_workers: list[Exchange]) -> list[Exchange]:
+        """Hands over one turn's exchanges: one wake-up a lane. Returns what the bounds leave out.
+
+        ``owner``: the acceptor that calls, and has made them.
+        """
         loads = [worker.load for worker in self.loops]
         room = self._settings.max_in_flight - sum(loads) - self.blocking.load
         refused: list[Exchange] = []
@@ -61,26 +66,26 @@ class Lanes:
             refused += for_workers[left:]
             del for_workers[left:]
         if for_loops:
-            self._submit_to_loops(for_loops, loads)
+            self._submit_to_loops(owner, for_loops, loads)
         if for_workers:
             refused += self.blocking.submit(for_workers)
         for exchange in refused:
             exchange.release_body()
         return refused
 
-    def _submit_to_loops(self, exchanges: list[Exchange], loads: list[int]) -> None:
-        """Deals a batch out so that the loops' loads come out as even as can be."""
+    def _submit_to_loops(self, owner: Owner, exchanges: list[Exchange], loads: list[int]) -> None:
+        """Deals them out so that the loops' loads come out as even as can be."""
         loops = self.loops
         share = -(-(sum(loads) + len(exchanges)) // len(loops))
         begin = 0
         for number in sorted(range(len(loops)), key=loads.__getitem__):
             worker, load = loops[number], loads[number]
             end = begin + max(0, share - load)
-            batch = exchanges[begin:end]
-            if batch:
-                for exchange in batch:
+            dealt = exchanges[begin:end]
+            if dealt:
+                for exchange in dealt:
                     exchange.loop_worker = worker
-                worker.submit(batch)
+                worker.submit_batch(Batch(owner, dealt))
             begin = end
             if begin >= len(exchanges):
                 return

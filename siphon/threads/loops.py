@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from siphon.errors import StartError
 from siphon.journal import journal
 from siphon.script.loader import user_traceback
+from siphon.threads.batch import Batch
 from siphon.wire.encode import Encoder
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from siphon.threads.tally import Cells, Tally
     from siphon.threads.watchdog import Beat
 
-type Item = Exchange | Visit | Inner | Cancellation | HookRun | Beat | Roll
+type Item = Batch | Exchange | Visit | Inner | Cancellation | HookRun | Beat | Roll
 
 
 class LoopWorker(threading.Thread):
@@ -62,10 +63,20 @@ class LoopWorker(threading.Thread):
     @property
     def waiting(self) -> int:
         """Items that the loop has not taken yet. A moment's figure, from any thread."""
-        return len(self._inbox)
+        return sum([len(item.exchanges) if isinstance(item, Batch) else 1 for item in self._inbox.copy()])
+
+    def submit_batch(self, batch: Batch) -> None:
+        """Queues what an acceptor has for this loop, and wakes it at most once."""
+        with self._lock:
+            self._inbox.append(batch)
+            self.submitted += len(batch.exchanges)
+            wake = not self._scheduled
+            self._scheduled = True
+        if wake:
+            self._wake()
 
     def submit(self, exchanges: Sequence[Exchange]) -> None:
-        """Queues a batch and wakes the loop at most once."""
+        """Queues exchanges that other threads than an acceptor have had, and wakes the loop at most once."""
         with self._lock:
             self._inbox.extend(exchanges)
             self.submitted += len(exchanges)

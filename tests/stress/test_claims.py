@@ -139,9 +139,10 @@ def _running(service: Service, requests: int) -> tuple[Connection, Exchange]:
     connections = service.server._acceptors[0].connections
     assert wait_until(lambda: [one.requests for one in connections.values()] == [requests], every_s=0.0005)
     (connection,) = connections.values()
-    assert wait_until(lambda: connection.exchange is not None, every_s=0.0005)
-    assert connection.exchange is not None
-    return connection, connection.exchange
+    assert wait_until(lambda: connection.unanswered is not None, every_s=0.0005)
+    exchange = connection.unanswered
+    assert exchange is not None
+    return connection, exchange
 
 
 def _take[T](queue: SimpleQueue[T], number: int) -> list[T]:

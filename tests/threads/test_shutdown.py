@@ -348,9 +348,9 @@ def test_a_connection_that_has_been_idle_for_long_is_closed_at_once(
     with service.connect() as idle:
         idle.get("/hello")
         connections = [one for acceptor in service.server._acceptors for one in acceptor.connections.values()]
-        # As if it had been answered that much earlier; who answers holds the lock until its deadline is set.
+        # As if it had been answered that much earlier; who answers holds the lock until that is set.
         with connections[0].lock:
-            connections[0].deadline -= 61.0
+            connections[0].answered_at -= 61.0
         begun = monotonic()
         assert service.stop()
         assert monotonic() - begun < 8  # and not the 10 s after which it would have been cut off

@@ -1,0 +1,34 @@
+"""Requests on their way from an acceptor to a loop, and what is left of them on the way back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from siphon.threads.connection import Owner
+    from siphon.threads.exchange import Exchange
+    from siphon.threads.loops import LoopWorker
+
+
+class Batch:
+    """What one turn of an acceptor has for one loop, which gives it back when all of it has begun.
+
+    CPython 3.13t has whoever drops the last foreign reference to an object queue it for the thread that
+    has made it, under a lock that many share. So a loop drops nothing that an acceptor has made, or a
+    sixth of its time goes there and into waiting for it.
+    """
+
+    __slots__ = ("_owner", "_returns", "exchanges")
+
+    def __init__(self, owner: Owner, exchanges: list[Exchange]) -> None:
+        self._owner = owner
+        self.exchanges = exchanges
+        # Bodies do not wait until the acceptor comes by: they may be large.
+        self._returns = not any(exchange.body for exchange in exchanges)
+
+    def on_loop(self, worker: LoopWorker) -> None:
+        """Begins each exchange, on the loop's own thread."""
+        for exchange in self.exchanges:
+            exchange.on_loop(worker)
+        if self._returns:
+            self._owner.take_back(self)

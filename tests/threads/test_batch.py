@@ -1,0 +1,62 @@
+"""What is left of requests that have been answered: their bodies go at once, the rest with the next turn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.stress.leaks import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from siphon.threads.acceptor import Acceptor
+    from siphon.threads.connection import Connection
+    from tests.service import Service
+
+SCRIPT = """
+    from siphon import http
+
+    @http.route("/async", methods=["POST"])
+    async def asynchronous(req):
+        return http.Response(body=str(len(req.body())))
+
+    @http.route("/sync", methods=["POST"])
+    def sync(req):
+        return http.Response(body=str(len(req.body())))
+"""
+
+
+def only(service: Service) -> tuple[Acceptor, Connection]:
+    """The acceptor, and its one connection."""
+    (acceptor,) = service.server._acceptors
+    (connection,) = acceptor.connections.values()
+    return acceptor, connection
+
+
+@pytest.mark.parametrize("path", ["/async", "/sync"])
+def test_a_body_is_let_go_of_once_its_request_has_been_answered(
+    serve: Callable[..., Service], path: str
+) -> None:
+    service = serve(SCRIPT)
+    with service.connect() as client:
+        assert client.get(path, method="POST", body=b"x" * 100_000).body == b"100000"
+        acceptor, connection = only(service)
+        # Nothing happens any more that could wake the acceptor: who has worked on it drops it.
+        assert connection.exchange is None
+        assert wait_until(lambda: service.server._lanes.in_flight() == 0)
+        assert not acceptor._taken_back
+
+
+@pytest.mark.parametrize("path", ["/async", "/sync"])
+def test_an_idle_connection_drops_its_last_request_when_its_deadline_is_looked_at(
+    serve: Callable[..., Service], path: str
+) -> None:
+    service = serve(SCRIPT, keep_alive_timeout_ms=60_000, header_timeout_ms=200)
+    with service.connect() as client:
+        assert client.get(path, method="POST", body=b"").body == b"0"
+        acceptor, connection = only(service)
+        assert wait_until(lambda: connection.exchange is None)
+        assert wait_until(lambda: not acceptor._taken_back)
+        assert client.get(path, method="POST", body=b"").body == b"0"
