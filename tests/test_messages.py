@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from siphon.errors import HTTPStatusError
 from siphon.messages import FieldsArgument, Headers, Request, Response, plain, reason_phrase
@@ -224,6 +227,9 @@ class Head:
     def fields(self) -> list[tuple[bytes, bytes]]:
         return list(self._fields)
 
+    def values(self, name: str) -> list[str]:
+        return [value.decode("latin-1") for key, value in self._fields if key.decode().lower() == name]
+
 
 @dataclass
 class Source:
@@ -285,6 +291,11 @@ def test_the_query_is_read_as_a_form(query: str, pairs: list[tuple[str, str]]) -
     request = made(f"/x{query}")
     assert request.query == pairs
     assert request.query_params == dict(pairs)
+
+
+@given(st.text("ab=&+%;?4cC3é \ud800", max_size=20))
+def test_a_query_means_what_it_means_to_the_standard_library(query: str) -> None:
+    assert made(f"/?{query}").query == parse_qsl(query, keep_blank_values=True)
 
 
 def test_the_last_of_repeated_query_names_wins() -> None:

@@ -114,6 +114,9 @@ class _GivenHead:
     def fields(self) -> list[tuple[bytes, bytes]]:
         return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self.pairs]
 
+    def values(self, name: str) -> list[str]:
+        return [value for given, value in self.pairs if given.lower() == name]
+
 
 @dataclass(slots=True)
 class _Given:

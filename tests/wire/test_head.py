@@ -4,6 +4,8 @@ import time
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from siphon.wire.head import DECLINE, NEED_MORE, RequestHead, WireLimits, scan
 from tests.wire.hosts import INVALID_HOSTS, VALID_HOSTS
@@ -32,6 +34,27 @@ def accepted(raw: bytes, limits: WireLimits = LIMITS) -> RequestHead:
 
 def request(*lines: bytes) -> bytes:
     return b"".join(line + b"\r\n" for line in (b"GET / HTTP/1.1", *lines)) + b"\r\n"
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.text("aA-:x", min_size=1, max_size=3).filter(lambda name: ":" not in name),
+            st.sampled_from(["", " ", "\t "]),
+            st.text("aA-:x \t\xe9\xff", max_size=6),
+        ),
+        max_size=6,
+    ),
+    st.text("aA-:x\r\n\xe9 ", max_size=4),
+)
+def test_the_values_of_a_field_are_found_without_splitting_all_of_them(
+    fields: list[tuple[str, str, str]], asked: str
+) -> None:
+    lines = [f"{name}:{space}{value}".encode("latin-1") for name, space, value in fields]
+    head = accepted(request(b"Host: h", *lines))
+    for name in {asked.lower(), "host", *(name.lower() for name, _, _ in fields)}:
+        expected = [value.decode("latin-1") for key, value in head.fields() if key.decode().lower() == name]
+        assert head.values(name) == expected
 
 
 def test_a_browser_head_is_accepted_with_its_fields_in_order() -> None:
