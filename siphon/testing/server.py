@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from siphon.script.registry import Hook, Middleware, Route
     from siphon.testing.message import Sender
     from siphon.threads.buffered import BufferedBytes
+    from siphon.threads.connection import HandedOver
 
 _STOP_GRACE_S: Final = 5.0
 # Sync members run on the thread that makes the request. These are for what goes on after its answer.
@@ -71,7 +72,7 @@ class InProcessServer:
     def kick(self, connection: Connection) -> None:
         """Nothing is ever left to do for a connection in memory."""
 
-    def take_back(self, handed_over: object) -> None:
+    def take_back(self, handed_over: HandedOver) -> None:
         """It is dropped by whoever has it."""
 
     # Requests ----------------------------------------------------------------------------------
@@ -109,6 +110,7 @@ class InProcessServer:
         body = connection.incoming.take_body()
         connection.requests += 1
         exchange = HarnessExchange(connection, self._lanes, head, body, chain, found, now)
+        exchange.counted_bytes = len(body)
         exchange.deadline = now + site.request_timeout_s
         exchange.error = None
         exchange.sender = sender

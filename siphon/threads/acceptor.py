@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
+    from siphon.threads.connection import HandedOver
     from siphon.threads.lanes import Lanes
     from siphon.threads.listener import Listener
     from siphon.threads.tally import Fault
@@ -78,7 +79,7 @@ class Acceptor(threading.Thread):
         self.now = monotonic()
         self._wheel = Wheel(self.now)
         # What other threads have given back. A deque's ends may be used by several.
-        self._taken_back: deque[object] = deque()
+        self._taken_back: deque[HandedOver] = deque()
         self._for_loops: list[Exchange] = []
         self._for_workers: list[Exchange] = []
         self._poller.register(self._wakeup.fd)
@@ -95,7 +96,7 @@ class Acceptor(threading.Thread):
         if wake:
             self._wakeup.set()
 
-    def take_back(self, handed_over: object) -> None:
+    def take_back(self, handed_over: HandedOver) -> None:
         """Gets what it has handed over and nobody needs any more, to drop it in its next turn."""
         self._taken_back.append(handed_over)
 
@@ -131,7 +132,8 @@ class Acceptor(threading.Thread):
         next_due = min(self._wheel.next_due, self._admission.resume_at)
         events = self._poll(None if next_due == math.inf else max(0.0, next_due - self.now))
         self.now = now = monotonic()
-        self._taken_back.clear()
+        for _ in range(len(self._taken_back)):
+            self._taken_back.popleft().let_go()
         connections = self.connections
         for fd, mask in events:
             if fd in connections:
@@ -205,6 +207,8 @@ class Acceptor(threading.Thread):
         body = connection.incoming.take_body()
         connection.requests += 1
         exchange = Exchange(connection, self._lanes, head, body, chain, path_params, self.now)
+        if body:
+            exchange.counted_bytes = len(body)
         connection.exchange = exchange
         connection.state = after(connection.state, DISPATCHED)
         connection.deadline = self.now + connection.listener.request_timeout_s

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from siphon.threads.connection import Connection
     from siphon.threads.exchange import Exchange
 
+# In the log and in metrics: the client had gone, or the stop did not wait. nginx uses it as well.
+NO_ANSWER: Final = 499
 # Statuses whose bodies are not sent.
 _BODYLESS: Final = frozenset({204, 205, 304})
 

@@ -32,3 +32,8 @@ class Batch:
             exchange.on_loop(worker)
         if self._returns:
             self._owner.take_back(self)
+
+    def let_go(self) -> None:
+        """Takes what has been answered from its connections. The acceptor alone."""
+        for exchange in self.exchanges:
+            exchange.let_go()

@@ -48,6 +48,13 @@ SENT: Final = 1
 OWNER_NEEDED: Final = 2  # the acceptor has something left to do
 
 
+class HandedOver(Protocol):
+    """What an acceptor has handed over to a lane, and gets back."""
+
+    def let_go(self) -> None:
+        """Takes what has been answered from its connections. The acceptor alone."""
+
+
 class Owner(Protocol):
     """Whoever reads a connection, flushes and closes it: an acceptor, or a test."""
 
@@ -58,7 +65,7 @@ class Owner(Protocol):
     def kick(self, connection: Connection) -> None:
         """Asks for a look at ``connection``. Any thread."""
 
-    def take_back(self, handed_over: object) -> None:
+    def take_back(self, handed_over: HandedOver) -> None:
         """Gets what it has handed over and nobody needs any more, to drop it. Any thread."""
 
 
@@ -121,7 +128,7 @@ class Connection:
         self.draining = acceptor.draining
         self.lock = threading.Lock()
         self.state = IDLE
-        # The last one, until the acceptor drops it: see Batch on who drops what.
+        # The last one, until the acceptor has it back: see Batch on who drops what.
         self.exchange: Exchange | None = None
         # In monotonic seconds. A deadline would be the acceptor's float, which another thread drops.
         self.answered_at = now

@@ -6,13 +6,13 @@ import asyncio
 from asyncio import Task
 from contextvars import Context, copy_context
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from siphon.dispatch import Call, Outcome, Paused
 from siphon.errors import RequestCancelled, ResponseError
 from siphon.journal import journal
 from siphon.messages import Request, Response, plain
-from siphon.threads.access import log_exchange
+from siphon.threads.access import NO_ANSWER, log_exchange
 from siphon.threads.cancellation import Cancellation
 from siphon.threads.connection import LATE, OWNER_NEEDED
 from siphon.threads.held import Held, Inner, Visit, take_over
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from siphon.threads.worker import Worker
     from siphon.wire.encode import Encoder
     from siphon.wire.head import RequestHead
-
-# In the log and in metrics: the client had gone, or the stop did not wait. nginx uses it as well.
-NO_ANSWER: Final = 499
 
 
 class Exchange(Call):
@@ -85,7 +82,6 @@ class Exchange(Call):
         path_params: dict[str, str] | None,
         now: float,
     ) -> None:
-        """``body`` is counted in already, and is given back when the work ends."""
         self.chain = chain
         # Asked here, once, of objects that all threads share.
         self.handler = chain.lone_handler
@@ -96,8 +92,6 @@ class Exchange(Call):
         self.lanes = lanes
         self.head = head
         self.body = body
-        if body:
-            self.counted_bytes = len(body)
         self.path_params = path_params
         self.started = now
         self.loop_worker: LoopWorker | None = None
@@ -363,6 +357,12 @@ class Exchange(Call):
         if self.counted_bytes:
             self.connection.listener.buffered.give(self.counted_bytes)
             self.counted_bytes = 0
+
+    def let_go(self) -> None:
+        """Takes itself from its connection once it has been answered. The acceptor alone."""
+        # Without the lock: what has been claimed stays so, and what has not stays where it is.
+        if self.claimed and self.connection.exchange is self:
+            self.connection.exchange = None
 
     def _end(self) -> None:
         """Keeps what has not begun from beginning: the exchange is about to be answered. Any thread."""

@@ -50,7 +50,7 @@ def test_a_body_is_let_go_of_once_its_request_has_been_answered(
 
 
 @pytest.mark.parametrize("path", ["/async", "/sync"])
-def test_an_idle_connection_drops_its_last_request_when_its_deadline_is_looked_at(
+def test_an_idle_connection_keeps_nothing_of_its_last_request(
     serve: Callable[..., Service], path: str
 ) -> None:
     service = serve(SCRIPT, keep_alive_timeout_ms=60_000, header_timeout_ms=200)
