@@ -29,17 +29,29 @@ class Stream:
     Of ``deliver``, ``fail`` and ``refuse`` one is called, once, and then nothing interrupts any more.
     """
 
-    __slots__ = ("_canceller", "begun", "body", "call", "id", "opened_at", "response")
+    __slots__ = ("_canceller", "begun", "call", "id", "opened_at", "response", "sent_bytes")
 
     def __init__(self, call: Call, canceller: Canceller) -> None:
         self.call = call
         self.id = 0
         self.opened_at = 0.0
-        self.body = memoryview(call.request.body)
+        # Of the body.
+        self.sent_bytes = 0
         self.response = StreamResponse(call.request.method, call.settings.max_response_bytes)
         # Whether the upstream has said anything about it.
         self.begun = False
         self._canceller = canceller
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether some of the body has not been sent."""
+        return self.sent_bytes < len(self.call.request.body)
+
+    def take_part(self, size: int) -> bytes:
+        """The next ``size`` bytes of the body, which are about to be sent."""
+        begin = self.sent_bytes
+        self.sent_bytes = begin + size
+        return self.call.request.body[begin : self.sent_bytes]
 
     def interrupt(self) -> None:
         """Nobody waits for the call any more. Any thread."""
@@ -57,7 +69,7 @@ class Stream:
         """The head of the request has been sent."""
         self.id = stream_id
         self.opened_at = monotonic()
-        self.call.phase = SENDING if self.body else AWAITING
+        self.call.phase = SENDING if self.has_unsent else AWAITING
 
     def deliver(self) -> None:
         """The response is whole: the call ends in it, or in what is wrong with it."""

@@ -131,7 +131,7 @@ class Streams:
                 return True
             stream = self._sending.popleft()
             blocked = 0 if self._send(stream) else blocked + 1
-            if stream.body:
+            if stream.has_unsent:
                 self._sending.append(stream)
         return False
 
@@ -191,10 +191,10 @@ class Streams:
     # One stream --------------------------------------------------------------------------------
 
     def _begin(self, stream: Stream) -> None:
-        stream.was_opened(self._state.begin_stream(stream.fields(), end=not stream.body))
+        stream.was_opened(self._state.begin_stream(stream.fields(), end=not stream.has_unsent))
         self._take_output()
         self._open[stream.id] = stream
-        if stream.body:
+        if stream.has_unsent:
             self._sending.append(stream)
 
     def _send(self, stream: Stream) -> bool:
@@ -202,17 +202,17 @@ class Streams:
         room = self._state.room(stream.id)
         if room <= 0:
             return False
-        part, stream.body = stream.body[:room], stream.body[room:]
-        self._state.send_data(stream.id, part, end_stream=not stream.body)
+        part = stream.take_part(room)
+        self._state.send_data(stream.id, part, end_stream=not stream.has_unsent)
         self._take_output()
-        if not stream.body and stream.call.phase is SENDING:
+        if not stream.has_unsent and stream.call.phase is SENDING:
             stream.call.phase = AWAITING
         return True
 
     def _close(self, stream: Stream, code: ErrorCodes | None) -> None:
         """Forgets an open stream, and tells the upstream where there is a ``code`` to tell."""
         del self._open[stream.id]
-        if stream.body:
+        if stream.has_unsent:
             self._sending.remove(stream)
         if code is not None:
             self._state.reset(stream.id, code)
@@ -283,7 +283,7 @@ class Streams:
         stream = self._open.get(event.stream_id)
         if stream is not None:
             # An upstream that has answered needs no more of the request (RFC 9113, section 8.1).
-            self._close(stream, ErrorCodes.NO_ERROR if stream.body else None)
+            self._close(stream, ErrorCodes.NO_ERROR if stream.has_unsent else None)
             self._has_answered = True
             stream.deliver()
 

@@ -103,6 +103,7 @@ class Connection:
         "reading",
         "recv",
         "requests",
+        "sent_bytes",
         "server_header",
         "slot",
         "state",
@@ -132,7 +133,11 @@ class Connection:
         self.exchange: Exchange | None = None
         # In monotonic seconds. A deadline would be the acceptor's float, which another thread drops.
         self.answered_at = now
-        self.unsent: memoryview | None = None
+        # An answer that has not gone out whole, and how much of it has. No view of it: each slice is counted
+        # in the view that it is taken of, without a lock, and one that another thread has made goes when
+        # that thread comes by.
+        self.unsent: bytes | None = None
+        self.sent_bytes = 0
         self.keep_after_flush = False
         # Input that the acceptor has kept while an answer was awaited.
         self.input_waits = False
@@ -199,7 +204,8 @@ class Connection:
                 self.broken = True
                 return OWNER_NEEDED
             if sent < len(data):
-                self.unsent = memoryview(data)[sent:]
+                self.unsent = data
+                self.sent_bytes = sent
                 self.keep_after_flush = keep_alive
                 self.state = after(self.state, ANSWERED_PARTLY)
                 self.deadline = monotonic() + self.listener.write_timeout_s
@@ -271,14 +277,14 @@ class Connection:
             if self.unsent is None:
                 return SENT
             try:
-                sent = self._transmit(self.unsent)
+                with memoryview(self.unsent) as whole, whole[self.sent_bytes :] as rest:
+                    self.sent_bytes += self._transmit(rest)
             except BlockingIOError:
                 return OWNER_NEEDED
             except OSError:
                 self.broken = True
                 return SENT
-            if sent < len(self.unsent):
-                self.unsent = self.unsent[sent:]
+            if self.sent_bytes < len(self.unsent):
                 self.deadline = monotonic() + self.listener.write_timeout_s
                 return OWNER_NEEDED
             self.unsent = None
