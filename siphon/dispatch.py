@@ -165,6 +165,8 @@ class Call:
 
     __slots__ = ("__dict__", "chain")
     chain: Chain
+    ended = False
+    """Answered by somebody else, or not to be answered any more: what has not begun is not run."""
     _blame: _Blame | None = None
 
     async def visit(self, index: int, request: Request) -> Outcome:
@@ -237,6 +239,8 @@ class Call:
 
     def _blame_for(self, error: BaseException, member: Member) -> None:
         """Remembers the innermost member that raised ``error``: outer ones only let it pass."""
+        if self.ended:
+            return
         if self._blame is None:
             self._blame = (error, member.kind)
             return
@@ -246,6 +250,10 @@ class Call:
         # What cannot cross between a loop and a worker as it is arrives as another error, caused by it.
         changed = error.__cause__ is blamed and isinstance(blamed, StopIteration | asyncio.CancelledError)
         self._blame = (error, kind if changed else member.kind)
+
+    def forget_error(self) -> None:
+        """Nobody will ask whose it was, and its traceback leads back here."""
+        self._blame = None
 
     def failure(self, error: BaseException, request: Request, *, dev: bool) -> Response:
         """The 500 for an exception that no member caught; its traceback goes to the log."""

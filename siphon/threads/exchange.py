@@ -60,8 +60,6 @@ class Exchange(Call):
     counted_bytes = 0
     disconnected = False
     """The client has sent FIN or is gone."""
-    ended = False
-    """Answered by somebody else, or not to be answered any more: what has not begun is not run."""
     held: Held | None = None
     context: Context | None = None
     """Where a blocking worker has made it, or a test; else its task makes one."""
@@ -88,8 +86,7 @@ class Exchange(Call):
         self.observed = lanes.observes
         self.keep_alive = head.keep_alive and connection.requests < connection.listener.keep_alive_requests
         self.claimed = False  # by whoever answers it, or sees to it that nobody will
-        self.connection = connection
-        self.lanes = lanes
+        self.connection, self.lanes = connection, lanes
         self.head = head
         self.body = body
         self.path_params = path_params
@@ -341,6 +338,7 @@ class Exchange(Call):
             if not self.ended and self.connection.abandon(self) == OWNER_NEEDED:
                 self.connection.acceptor.kick(self.connection)
                 self.note(NO_ANSWER, 0, worker.cells)
+            self.forget_error()
             return
         self.answer(self.failure(error, request, dev=self.lanes.dev), worker)
 

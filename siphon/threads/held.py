@@ -74,13 +74,17 @@ class Visit:
                 raise RequestCancelled("the request has ended")
             self._outcome = self._context.run(self._exchange.proceed_sync, self._index, self._request)
         except BaseException as error:  # noqa: BLE001 - it is raised again where the visit is awaited
-            self._error = error
+            # What nobody will ask for ends here: on another thread it would wait for this one to come by.
+            over = self._exchange.ended
+            self._error = RequestCancelled("the request has ended") if over else _without_this_frame(error)
         self._loop_worker.post(self)
 
     def on_loop(self, worker: LoopWorker) -> None:
         """Resolves the future, on its loop."""
         if self.future.cancelled():
             worker.abandoned -= 1
+            self._error = None
+            self._exchange.forget_error()
             if isinstance(self._outcome, Paused):
                 self._outcome.discard()
             return
@@ -130,7 +134,7 @@ class Inner:
         try:
             self._response = await self._exchange.resume(self._paused, self._request)
         except BaseException as error:  # noqa: BLE001 - it is raised again by the sync call_next that waits
-            self._error = error
+            self._error = _without_this_frame(error)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         assert self._exchange.inner_tasks is not None
@@ -138,6 +142,8 @@ class Inner:
         if task.cancelled():
             # Before its first step, or _run would have caught it.
             self._paused.discard()
+        if self._exchange.ended:
+            self._error = None  # nobody will fetch it, and its traceback leads back here
         self._held.put(self)
 
     def result(self) -> Response:
@@ -203,6 +209,12 @@ class Held:
                 return None
             if isinstance(item, Visit):
                 return item
+
+
+def _without_this_frame(error: BaseException) -> BaseException:
+    """What was just caught, to be kept: the catching frame refers to who keeps it, and both to each other."""
+    trace = error.__traceback__
+    return error.with_traceback(trace.tb_next if trace is not None else None)
 
 
 def take_over(context: Context) -> None:

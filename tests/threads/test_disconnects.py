@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING
 
 import pytest
@@ -276,6 +277,60 @@ def test_resets_at_every_moment_leave_the_server_whole(serve: Callable[..., Serv
     with service.connect() as client:  # nothing is left that counts as in flight for good
         answers = [client.get(path).status for path in ["/hello", "/sync"] * 20]
         assert answers == [200] * 40
+
+
+def test_clients_that_go_leave_no_traceback_to_the_collector(serve: Callable[..., Service]) -> None:
+    """Their requests would stay in memory with it, connection and all, until the next collection.
+
+    What has no traceback only waits for the thread that has made it.
+    """
+    service = serve(
+        """
+        import asyncio, threading
+        from siphon import http
+
+        entered = threading.Semaphore(0)
+        gate = threading.Event()
+
+        @http.middleware
+        async def guard(req):
+            return None
+
+        @http.middleware
+        def around(req, call_next):
+            return call_next(req)
+
+        @http.route("/suspended")
+        async def suspended(req):
+            entered.release()
+            await asyncio.Event().wait()
+
+        @http.route("/blocking")
+        def blocking(req):
+            entered.release()
+            gate.wait(10)
+            return http.Response()
+        """
+    )
+    script = service.module
+    gc.collect()
+    gc.disable()
+    try:
+        for path in ("/suspended", "/blocking") * 5:
+            client = service.connect().send(request(path))
+            assert script.entered.acquire(timeout=10)
+            client.reset()
+        assert wait_until(lambda: not service.server._acceptors[0].connections)
+        script.gate.set()
+        assert wait_until(lambda: service.server._lanes.in_flight() == 0)
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        errors = [found for found in gc.garbage if isinstance(found, BaseException)]
+        assert not [error for error in errors if error.__traceback__ is not None]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
 
 
 def test_a_sync_handler_behind_an_async_guard_answers_a_client_that_has_half_closed(
