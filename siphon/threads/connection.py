@@ -133,9 +133,7 @@ class Connection:
         self.exchange: Exchange | None = None
         # In monotonic seconds. A deadline would be the acceptor's float, which another thread drops.
         self.answered_at = now
-        # An answer that has not gone out whole, and how much of it has. No view of it: each slice is counted
-        # in the view that it is taken of, without a lock, and one that another thread has made goes when
-        # that thread comes by.
+        # An answer that has not gone out whole, and how much of it has; see flush.
         self.unsent: bytes | None = None
         self.sent_bytes = 0
         self.keep_after_flush = False
@@ -273,6 +271,8 @@ class Connection:
 
         The acceptor alone. A failed send marks the connection broken.
         """
+        # Views are made and dropped here alone: each slice is counted in what it is taken of, without a lock,
+        # and one that another thread had made would go whenever that thread comes by.
         with self.lock:
             if self.unsent is None:
                 return SENT
