@@ -115,8 +115,9 @@ def test_who_cannot_show_a_valid_certificate_is_told_why_and_logged_once(
             Client(("127.0.0.1", service.port), tls=context) as client,
         ):
             client.get("/async")
-    (line,) = logged()
-    assert f"a TLS connection has failed: {reason}; the first is 127.0.0.1:" in line
+    lines = logged()
+    assert len(lines) == 1, lines
+    assert f"a TLS connection has failed: {reason}; the first is 127.0.0.1:" in lines[0]
     with service.connect() as client:
         assert client.get("/async").status == 200
 
