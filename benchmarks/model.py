@@ -50,7 +50,7 @@ def measure(path: str, *options: str) -> Cost:
 
 
 def _measure(path: str, *options: str) -> Cost:
-    server = servers.siphon("siphon_threads")
+    server = servers.siphon("siphon_hello")
     command = server.command
     server = replace(server, command=lambda port, scratch: [*command(port, scratch), *options])
     with Running(server) as running:
@@ -105,8 +105,8 @@ def main() -> int:
     """Measures, and prints a table."""
     load.require_wrk()
     rows = [
-        ("async", measure("/async")),
-        ("async, one loop", measure("/async", "--loops", "1")),
+        ("async", measure("/")),
+        ("async, one loop", measure("/", "--loops", "1")),
         ("sync", measure("/sync")),
     ]
     print("| request | acceptor us | lane us | lane threads that one acceptor feeds | an acceptor's most |")

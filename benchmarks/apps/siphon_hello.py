@@ -1,4 +1,6 @@
-"""Two bytes from each lane."""
+"""Two bytes from each lane, and which thread is which."""
+
+import threading
 
 from siphon import http
 
@@ -11,3 +13,9 @@ async def on_a_loop(req: http.Request) -> http.Response:
 @http.route("/sync")
 def on_a_worker(req: http.Request) -> http.Response:
     return http.Response(body=b"ok")
+
+
+@http.route("/threads")
+async def threads(req: http.Request) -> http.Response:
+    lines = [f"{thread.native_id} {thread.name}" for thread in threading.enumerate()]
+    return http.Response(body="\n".join(lines))
