@@ -67,28 +67,20 @@ class LoopWorker(threading.Thread):
 
     def submit_batch(self, batch: Batch) -> None:
         """Queues what an acceptor has for this loop, and wakes it at most once."""
-        with self._lock:
-            self._inbox.append(batch)
-            self.submitted += len(batch.exchanges)
-            wake = not self._scheduled
-            self._scheduled = True
-        if wake:
-            self._wake()
+        self._queue([batch], len(batch.exchanges))
 
     def submit(self, exchanges: Sequence[Exchange]) -> None:
         """Queues exchanges that other threads than an acceptor have had, and wakes the loop at most once."""
-        with self._lock:
-            self._inbox.extend(exchanges)
-            self.submitted += len(exchanges)
-            wake = not self._scheduled
-            self._scheduled = True
-        if wake:
-            self._wake()
+        self._queue(exchanges, len(exchanges))
 
     def post(self, item: Item) -> None:
         """Queues something that is no new exchange."""
+        self._queue([item], 0)
+
+    def _queue(self, items: Sequence[Item], exchanges: int) -> None:
         with self._lock:
-            self._inbox.append(item)
+            self._inbox.extend(items)
+            self.submitted += exchanges
             wake = not self._scheduled
             self._scheduled = True
         if wake:

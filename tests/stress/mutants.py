@@ -205,8 +205,8 @@ MUTANTS: Final = (
     Mutant(
         "loop: submit has no lock",
         "loops.py",
-        "        with self._lock:\n            self._inbox.extend(exchanges)\n",
-        "        if True:\n            self._inbox.extend(exchanges)\n",
+        "        with self._lock:\n            self._inbox.extend(items)\n",
+        "        if True:\n            self._inbox.extend(items)\n",
         "test_lanes.py",
     ),
     Mutant(
