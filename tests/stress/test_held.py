@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections import Counter
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from siphon.threads.exchange import Exchange
 from tests.stress.leaks import wait_until
 from tests.stress.load import Load, Peer, Received, get
 
@@ -212,3 +214,44 @@ def test_a_504_frees_the_worker_that_waits_for_a_handler_which_will_not_end(
             assert wait_until(lambda: service.server._lanes.blocking.load == 0)
         finally:
             service.module.over.set()
+
+
+CAUGHT_OUT = """
+    import threading
+    from siphon import http
+
+    ended = threading.Event()
+
+    @http.middleware
+    def holding(req, call_next):
+        assert ended.wait(20)
+        return call_next(req)
+
+    @http.route("/")
+    async def never(req):
+        return http.Response(body="too late")
+"""
+
+
+def test_a_member_that_finds_its_request_ended_leaves_the_answer_to_whoever_has_ended_it(
+    storm: Callable[..., Service], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The acceptor stands still between ending the work and answering; the worker fails just then."""
+    service = storm(CAUGHT_OUT, request_timeout_ms=100)
+    failed = threading.Event()
+    encode, fail = Exchange._encode, Exchange._fail
+
+    def encode_once_it_has_failed(exchange: Exchange, *arguments: Any) -> tuple[bytes, bool]:
+        assert exchange.ended
+        service.module.ended.set()
+        assert failed.wait(20)
+        return encode(exchange, *arguments)
+
+    def fail_and_tell(exchange: Exchange, *arguments: Any) -> None:
+        fail(exchange, *arguments)
+        failed.set()
+
+    monkeypatch.setattr(Exchange, "_encode", encode_once_it_has_failed)
+    monkeypatch.setattr(Exchange, "_fail", fail_and_tell)
+    with service.connect() as client:
+        assert client.get("/").status == 504
