@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+from siphon.config.access_format import ATOMS, CONVERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,14 +65,15 @@ class TextLines:
     """Lines for people. ``access_format`` has been checked: it names atoms only."""
 
     def __init__(self, access_format: str) -> None:
-        self._access_format = f"{access_format}\n"
+        self._access_format = _positional(f"{access_format}\n")
+        self._pick = _picker(access_format)
         self._stamp = (-1, "")
         self._access_stamp = (-1, "")
 
     def __call__(self, entry: Entry) -> str:
         """The entry as a line; what follows its first line is indented."""
         if isinstance(entry, Access):
-            return self._access_format % self._atoms(entry)
+            return self._access_format % self._pick(self._atoms(entry))
         # A second line is indented: none can pass for an entry of its own.
         text = entry.text.translate(_ESCAPES).replace("\n", "\n    ")
         whole = int(entry.at)
@@ -77,25 +81,40 @@ class TextLines:
             self._stamp = (whole, time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(whole)))
         return f"[{self._stamp[1]}.{int((entry.at - whole) * 1000):03d}] {entry.level:<7} {text}\n"
 
-    def _atoms(self, entry: Access) -> dict[str, object]:
+    def _atoms(self, entry: Access) -> tuple[object, ...]:
+        """What each atom stands for, in the order of ``ATOMS``."""
         begun = int(entry.at - entry.duration_ms / 1000)
         if self._access_stamp[0] != begun:
             self._access_stamp = (begun, time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(begun)))
         path, _, query = _quotable(entry.target).partition("?")
-        return {
-            "addr": _quotable(entry.client),
-            "time": self._access_stamp[1],
-            "dt_ms": entry.duration_ms,
-            "status": entry.status,
-            "path": path,
-            "query_string": query,
-            "method": _quotable(entry.method),
-            "scheme": entry.scheme,
-            "protocol": entry.protocol,
-            "bytes": entry.body_bytes,
-            "lane": entry.lane,
-            "queue_ms": entry.queued_ms,
-        }
+        return (
+            _quotable(entry.client),
+            self._access_stamp[1],
+            entry.duration_ms,
+            entry.status,
+            path,
+            query,
+            _quotable(entry.method),
+            entry.scheme,
+            entry.protocol,
+            entry.body_bytes,
+            entry.lane,
+            entry.queued_ms,
+        )
+
+
+def _positional(access_format: str) -> str:
+    """The format with its atoms in a row: to look each up by name takes twice as long."""
+    return CONVERSION.sub(lambda found: f"%{found['shape']}" if found["atom"] else found[0], access_format)
+
+
+def _picker(access_format: str) -> Callable[[tuple[object, ...]], tuple[object, ...]]:
+    """What takes the atoms that the format names out of all of them."""
+    names = list(ATOMS)
+    places = [names.index(found["atom"]) for found in CONVERSION.finditer(access_format) if found["atom"]]
+    if len(places) > 1:
+        return itemgetter(*places)
+    return lambda atoms: tuple([atoms[place] for place in places])
 
 
 def _quotable(text: str) -> str:

@@ -1,8 +1,9 @@
-"""The log behind ``siphon.log``: callers queue an entry, one thread formats and writes.
+"""The log behind ``siphon.log``: callers queue a line, one thread formats and writes.
 
-A caller never waits for the descriptor: when ``QUEUE_MAX`` entries are waiting, or ``QUEUE_MAX_CHARS``,
+A caller never waits for the descriptor: when ``QUEUE_MAX`` lines are waiting, or ``QUEUE_MAX_CHARS``,
 further ones are dropped. So are those that cannot be written, on a full disk. Both are counted, and the
-count is written when writing works again.
+count is written when writing works again. Lines of the access log wait with the threads that have
+answered, and the writer fetches them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import threading
 import time
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from siphon.config.settings import LogSettings
 from siphon.entries import Line, shower
@@ -23,13 +24,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from siphon.config.settings import LogLevel
-    from siphon.entries import Access, Entry
+    from siphon.entries import Entry
 
 QUEUE_MAX: Final = 20_000
 QUEUE_MAX_CHARS: Final = 16 * 1024 * 1024
 LEVELS: Final[dict[str, int]] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 # How long the writer waits for more once it has been woken: waking it costs who logs more than a line does.
 _GATHER_S: Final = 0.01
+
+
+class Source(Protocol):
+    """Who has lines of its own for the log."""
+
+    def take(self) -> bytes:
+        """All that waits, each line with its end. The log's writer."""
 
 
 class Lost(NamedTuple):
@@ -53,8 +61,23 @@ class Lost(NamedTuple):
 _NOTHING_LOST: Final = Lost(0, 0, "")
 
 
+class Piece(NamedTuple):
+    """What is written together: one line, which may go on below, or any number that do not."""
+
+    text: bytes
+    lines: int
+
+    def count_from(self, begin: int) -> int:
+        """How many lines end behind the first ``begin`` bytes."""
+        return 1 if self.lines == 1 else self.text.count(b"\n", begin)
+
+
+def _shown(line: Line, show: Callable[[Entry], str]) -> Piece:
+    return Piece(show(line).encode("utf-8", "backslashreplace"), 1)
+
+
 class Journal:
-    """Queues entries and writes them on a thread of its own. Any thread may call any method.
+    """Queues lines and writes them on a thread of its own. Any thread may call any method.
 
     ``_lock`` guards the queue, its counters and the settings; the writer holds it only to take
     what is queued, never while it formats or writes.
@@ -65,8 +88,10 @@ class Journal:
         self._lock = threading.Lock()
         self._more = threading.Condition(self._lock)
         self._idle = threading.Condition(self._lock)
-        self._queue: list[Entry] = []
+        self._queue: list[Line] = []
         self._queued_chars = 0
+        # Those who have something for the writer to fetch.
+        self._sources: list[Source] = []
         self._lost = _NOTHING_LOST
         self._dropped = 0
         # The writer has been woken, and will look at the queue before it sleeps again.
@@ -77,7 +102,8 @@ class Journal:
         # A writer that is to end once nothing is queued.
         self._closing: threading.Thread | None = None
         self._level = LEVELS["info"]
-        self._show = shower(LogSettings())
+        self._settings = LogSettings()
+        self._show = shower(self._settings)
         # The writer's own: the last line was cut off in the middle.
         self._torn = False
 
@@ -85,7 +111,13 @@ class Journal:
         """Takes over level and format; what is queued already is written in the new format."""
         with self._lock:
             self._level = LEVELS[settings.level]
+            self._settings = settings
             self._show = shower(settings)
+
+    def new_shower(self) -> Callable[[Entry], str]:
+        """What turns an entry into a line as the settings say; for one thread."""
+        with self._lock:
+            return shower(self._settings)
 
     def log(self, level: LogLevel, text: str) -> None:
         """Queues a line, unless ``level`` is below the one that is set; see ``recording`` as well."""
@@ -93,11 +125,18 @@ class Journal:
         if record is not None:
             record(level, text)
         elif LEVELS[level] >= self._level:
-            self._put(Line(time.time(), level, text), len(text))
+            self._put(Line(time.time(), level, text))
 
-    def put(self, entry: Access) -> None:
-        """Queues an answered request; drops and counts it when the queue is full."""
-        self._put(entry, len(entry.target))
+    def announce(self, source: Source) -> None:
+        """Has the writer fetch what ``source`` has, and what that gets until the writer is there."""
+        with self._lock:
+            self._sources.append(source)
+            self._wake_writer()
+
+    def count_dropped(self) -> None:
+        """A line has been dropped by who had it: reported with those that are dropped here."""
+        with self._lock:
+            self._drop()
 
     @property
     def dropped(self) -> int:
@@ -105,21 +144,29 @@ class Journal:
         with self._lock:
             return self._dropped
 
-    def _put(self, entry: Entry, chars: int) -> None:
+    def _put(self, line: Line) -> None:
         with self._lock:
             if len(self._queue) >= QUEUE_MAX or self._queued_chars > QUEUE_MAX_CHARS:
-                self._dropped += 1
-                self._lost = self._lost._replace(too_fast=self._lost.too_fast + 1)
+                self._drop()
                 return
-            self._queue.append(entry)
-            self._queued_chars += chars
-            if self._writer is None:
-                self._awake = True
-                self._writer = threading.Thread(target=self._write, name="siphon-log", daemon=True)
-                self._writer.start()
-            elif not self._awake:
-                self._awake = True
-                self._more.notify()
+            self._queue.append(line)
+            self._queued_chars += len(line.text)
+            self._wake_writer()
+
+    def _drop(self) -> None:
+        """Counts a line that came too fast; ``_lock`` is held."""
+        self._dropped += 1
+        self._lost = self._lost._replace(too_fast=self._lost.too_fast + 1)
+
+    def _wake_writer(self) -> None:
+        """Sees to it that the writer comes by; ``_lock`` is held."""
+        if self._writer is None:
+            self._awake = True
+            self._writer = threading.Thread(target=self._write, name="siphon-log", daemon=True)
+            self._writer.start()
+        elif not self._awake:
+            self._awake = True
+            self._more.notify()
 
     def flush(self, timeout_s: float = 1.0) -> bool:
         """Waits until all that was queued is written; False when ``timeout_s`` passed first."""
@@ -127,7 +174,7 @@ class Journal:
             self._hurry += 1
             self._more.notify_all()
             try:
-                return self._idle.wait_for(lambda: not self._queue and not self._awake, timeout_s)
+                return self._idle.wait_for(lambda: not self._has_more() and not self._awake, timeout_s)
             finally:
                 self._hurry -= 1
 
@@ -159,24 +206,27 @@ class Journal:
 
     def _write_batch(self) -> None:
         with self._lock:
-            entries, self._queue = self._queue, []
+            queue, self._queue = self._queue, []
             self._queued_chars = 0
+            sources, self._sources = self._sources, []
             lost, self._lost = self._lost, _NOTHING_LOST
             show = self._show
         notes = [lost.note()] if lost != _NOTHING_LOST else []
-        lines = [show(entry).encode("utf-8", "backslashreplace") for entry in [*entries, *notes]]
-        written, why = self._emit(lines)
-        if written < len(lines):
-            self._take_back(lost, max(0, len(entries) - written), why)
+        pieces = [_shown(line, show) for line in queue]
+        pieces += [Piece(text, text.count(b"\n")) for text in [source.take() for source in sources]]
+        pieces += [_shown(line, show) for line in notes]
+        unwritten, why = self._emit(pieces)
+        if unwritten:
+            self._take_back(lost, unwritten - len(notes), why)
 
     def _wait_for_entries(self, me: threading.Thread) -> bool:
         """Waits for something to write; False where ``me``, the writer, is to end instead."""
         with self._lock:
-            if self._queue:
+            if self._has_more():
                 return True
             self._awake = False
             self._idle.notify_all()
-            while not self._queue:
+            while not self._has_more():
                 if self._closing is me:
                     return False
                 self._more.wait()
@@ -184,6 +234,9 @@ class Journal:
             if not self._hurry and self._closing is not me:
                 self._more.wait(_GATHER_S)
             return True
+
+    def _has_more(self) -> bool:
+        return bool(self._queue or self._sources)
 
     def _take_back(self, lost: Lost, unwritten: int, why: str) -> None:
         """Its disk is full, or nobody reads it any more: counted, for when it works again."""
@@ -193,21 +246,22 @@ class Journal:
                 self._lost.too_fast + lost.too_fast, self._lost.unwritten + lost.unwritten + unwritten, why
             )
 
-    def _emit(self, lines: list[bytes]) -> tuple[int, str]:
-        """Writes ``lines``; how many were written whole, and why not all of them."""
-        data = b"".join(lines)
+    def _emit(self, pieces: list[Piece]) -> tuple[int, str]:
+        """Writes ``pieces``; how many lines of them were not written whole, and why."""
+        data = b"".join([piece.text for piece in pieces])
         begin = b"\n" if self._torn else b""
         sent, why = self._send(begin + data)
         if sent:
             self._torn = not (begin + data)[:sent].endswith(b"\n")
         if not why:
-            return len(lines), ""
-        left = sent - len(begin)
-        for number, line in enumerate(lines):
-            left -= len(line)
-            if left < 0:
-                return number, why
-        return len(lines), why
+            return 0, ""
+        written_bytes = max(0, sent - len(begin))
+        unwritten = 0
+        for piece in pieces:
+            if written_bytes < len(piece.text):
+                unwritten += piece.count_from(written_bytes)
+            written_bytes = max(0, written_bytes - len(piece.text))
+        return unwritten, why
 
     def _send(self, data: bytes) -> tuple[int, str]:
         """How many bytes the descriptor took, and why it took no more, if it did not."""

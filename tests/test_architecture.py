@@ -44,6 +44,8 @@ SCRIPTS_ONLY = {"http", "log", "metrics"}
 # that is made at run time is never freed on 3.13, and either costs time.
 MADE_ONCE = {
     "cli:_entries",
+    "entries:_picker",
+    "entries:_positional",
     "http:route",
     "journal:flush",
     "routing:__init__",

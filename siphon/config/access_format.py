@@ -23,7 +23,7 @@ ATOMS = {
 }
 _STANDARD = '[%(time)s] %(addr)s - "%(method)s %(path)s %(protocol)s" %(status)d %(dt_ms).3f'
 DEFAULT = f"{_STANDARD} %(bytes)d %(lane)s %(queue_ms).3f"
-_CONVERSION = re.compile(
+CONVERSION = re.compile(
     r"%(?:%|\((?P<atom>[^()]*)\)(?P<shape>[-#0 +]*[0-9]{0,3}(?:\.[0-9]{1,2})?[diouxXeEfFgGrsa])?)?"
 )
 
@@ -40,7 +40,7 @@ class AccessFormat:
             raise ValueError(mismatch(self, value))
         if any(character < " " and character != "\t" for character in value):
             raise ValueError(f"must be one line, without control characters, not {shown(value)}")
-        for conversion in _CONVERSION.finditer(value):
+        for conversion in CONVERSION.finditer(value):
             atom = conversion["atom"]
             if conversion[0] == "%":
                 raise ValueError(f"a % that begins no atom is written %%, in {shown(value)}")

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from siphon.threads.exchange import Exchange
 from siphon.threads.held import WAKE_UP, Held, Visit
+from siphon.threads.records import Records
 
 if TYPE_CHECKING:
     from siphon.client_certificate import ClientCertificate
     from siphon.messages import Request, Response
     from siphon.testing.message import Sender
     from siphon.threads.held import Inner, Wakening
-    from siphon.threads.tally import Cells
     from siphon.threads.worker import Worker
     from siphon.wire.encode import Encoder
 
@@ -87,7 +87,7 @@ class HarnessExchange(Exchange):
         if monotonic() < self.deadline:
             super().answer(response, worker)
         else:
-            self.took_too_long(worker.encoder)
+            self.took_too_long(worker.encoder, worker.records)
 
 
 class Caller(Held):
@@ -96,13 +96,13 @@ class Caller(Held):
     Meanwhile it is the blocking worker of its exchange, so that a sync handler costs no change of thread.
     """
 
-    __slots__ = ("_exchange", "cells", "encoder", "finished")
+    __slots__ = ("_exchange", "encoder", "finished", "records")
 
     def __init__(self, exchange: HarnessExchange, encoder: Encoder) -> None:
         super().__init__()
         self._exchange = exchange
         self.encoder = encoder
-        self.cells: Cells | None = None
+        self.records = Records()
         self.finished = 0
 
     def wake(self) -> None:
@@ -123,5 +123,5 @@ class Caller(Held):
         try:
             return self._queue.get(timeout=max(0.0, self._exchange.deadline - monotonic()))
         except Empty:
-            self._exchange.took_too_long(self.encoder)
+            self._exchange.took_too_long(self.encoder, self.records)
             return WAKE_UP

@@ -22,6 +22,7 @@ from siphon.threads.hooks import HookRun
 from siphon.threads.lanes import Lanes
 from siphon.threads.listener import Site
 from siphon.threads.loops import LoopWorker
+from siphon.threads.records import Records
 from siphon.wire.encode import Encoder
 from siphon.wire.states import DISPATCHED, after
 
@@ -65,7 +66,7 @@ class InProcessServer:
         """``context``: what every request, hook and task begins with."""
         self._context = context
         self._lanes = Lanes(_THREADS, access_log=False, dev=False)
-        self._loop = LoopWorker(0, context.copy())
+        self._loop = LoopWorker(0, Records(), context.copy())
         self._lanes.loops = (self._loop,)
         self._loop.start()
 
@@ -103,7 +104,7 @@ class InProcessServer:
                 raise ValueError("the body is longer than the request's fields say")
             chain, found = site.router.match(head.method, head.target)
         except RequestRefused as error:
-            connection.refuse(error, encoder, access_log=False)
+            connection.refuse(error, encoder, Records())
             return sock.sent, None
         if path_params is not None:
             found = dict(path_params)

@@ -73,7 +73,7 @@ class Acceptor(threading.Thread):
         self._poll = self._poller.poll
         self._wakeup = Wakeup()
         self._encoder = Encoder()
-        self._cells = lanes.tally.new_cells() if lanes.tally is not None else None
+        self._records = lanes.new_records()
         self.connections: dict[int, Connection] = {}
         self._drain_begun = False
         self.now = monotonic()
@@ -220,10 +220,10 @@ class Acceptor(threading.Thread):
         for_loops, self._for_loops = self._for_loops, []
         for_workers, self._for_workers = self._for_workers, []
         for exchange in self._lanes.submit(self, for_loops, for_workers):
-            if self._cells is not None:
-                self._cells.shed += 1
+            if self._records.cells is not None:
+                self._records.cells.shed += 1
             response = plain(503, "over capacity\n", ("Retry-After", "1"))
-            if exchange.overrule(response, self._encoder, self._cells) == OWNER_NEEDED:
+            if exchange.overrule(response, self._encoder, self._records) == OWNER_NEEDED:
                 self._attend(exchange.connection)
 
     # Answers of the acceptor's own -------------------------------------------------------------
@@ -234,8 +234,7 @@ class Acceptor(threading.Thread):
             self._count_turned_away(connection, "tls")
             self._turn_away(connection, _ALERT, error.reason)
             return
-        access_log = self._lanes.access_log
-        if connection.refuse(error, self._encoder, self._cells, access_log=access_log) == OWNER_NEEDED:
+        if connection.refuse(error, self._encoder, self._records) == OWNER_NEEDED:
             self._attend(connection)
 
     def _turn_away(self, connection: Connection, data: bytes, why: str) -> None:
@@ -246,8 +245,8 @@ class Acceptor(threading.Thread):
             self._attend(connection)
 
     def _count_turned_away(self, connection: Connection, fault: Fault) -> None:
-        if self._cells is not None:
-            self._cells.turned_away(str(connection.listener.settings.listen), fault)
+        if self._records.cells is not None:
+            self._records.cells.turned_away(str(connection.listener.settings.listen), fault)
 
     # Kicks: what a worker left to do -----------------------------------------------------------
 
@@ -354,7 +353,7 @@ class Acceptor(threading.Thread):
         self._wheel.remove(connection)
         connection.listener.leave()
         if exchange is not None:
-            exchange.cut_short(self._cells, cancel=self._aborting)
+            exchange.cut_short(self._records, cancel=self._aborting)
 
     def _look_at_deadline(self, connection: Connection) -> None:
         """The connection's slot has come up: acts where its deadline has passed, else files it again."""
@@ -364,7 +363,7 @@ class Acceptor(threading.Thread):
             connection.settle()
             passed = connection.deadline <= self.now
         if passed and exchange is not None:
-            if exchange.took_too_long(self._encoder, self._cells) == OWNER_NEEDED:
+            if exchange.took_too_long(self._encoder, self._records) == OWNER_NEEDED:
                 self._attend(connection)
         elif passed and state in _ARRIVING:
             self._refuse(connection, RequestRefused(408, TOO_SLOW))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from time import time
 from typing import TYPE_CHECKING, Final
 
 from siphon.entries import Access
-from siphon.journal import journal
 from siphon.messages import Request
 
 if TYPE_CHECKING:
+    from siphon.journal import Journal
     from siphon.messages import Response
     from siphon.threads.connection import Connection
     from siphon.threads.exchange import Exchange
@@ -18,34 +19,74 @@ if TYPE_CHECKING:
 NO_ANSWER: Final = 499
 # Statuses whose bodies are not sent.
 _BODYLESS: Final = frozenset({204, 205, 304})
+# What one thread may have waiting: thousands of lines. Past it further ones are dropped and counted.
+WAITING_MAX_BYTES: Final = 1024 * 1024
 
 
-def log_exchange(exchange: Exchange, status: int, body_bytes: int, duration_s: float) -> None:
-    """Puts a request and what became of it into the access log. Once, by whoever has claimed it."""
-    head = exchange.head
-    client = exchange.peer if not exchange.trusted_proxies else Request(exchange).client
-    no_body = head.method == "HEAD" or status in _BODYLESS
-    queued_s = exchange.began - exchange.started if exchange.began else duration_s
-    journal.put(
-        Access(
-            time(),
-            client,
-            head.method,
-            head.target,
-            exchange.scheme,
-            "HTTP/1.1" if head.minor_version == 1 else f"HTTP/1.{head.minor_version}",
-            status,
-            0 if no_body else body_bytes,
-            duration_s * 1000,
-            exchange.chain.lane,
-            queued_s * 1000,
+class AccessLines:
+    """One thread's lines of the access log, until the log's writer comes for them.
+
+    They are put together here, and the writer copies bytes: entries that it had to drop would go back to
+    the thread that has made them by way of locks that all threads share, and took a third of hello's
+    throughput. ``_lock`` guards ``_text`` and ``_announced``; the thread's own but for ``take``.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._show = journal.new_shower()
+        self._lock = threading.Lock()
+        self._text = bytearray()
+        # The writer knows that there is something here.
+        self._announced = False
+
+    def add(self, entry: Access) -> None:
+        """Adds an answered request; drops and counts it where too much is waiting."""
+        line = self._show(entry).encode("utf-8", "backslashreplace")
+        with self._lock:
+            has_room = len(self._text) + len(line) <= WAITING_MAX_BYTES
+            if has_room:
+                self._text += line
+            known, self._announced = self._announced, True
+        if not has_room:
+            self._journal.count_dropped()
+        if not known:
+            self._journal.announce(self)
+
+    def take(self) -> bytes:
+        """All that waits, each line with its end. The log's writer."""
+        with self._lock:
+            text = bytes(self._text)
+            self._text.clear()
+            self._announced = False
+        return text
+
+    def add_exchange(self, exchange: Exchange, status: int, body_bytes: int, duration_s: float) -> None:
+        """Adds a request and what became of it. Once, by whoever has claimed it."""
+        head = exchange.head
+        client = exchange.peer if not exchange.trusted_proxies else Request(exchange).client
+        no_body = head.method == "HEAD" or status in _BODYLESS
+        queued_s = exchange.began - exchange.started if exchange.began else duration_s
+        self.add(
+            Access(
+                time(),
+                client,
+                head.method,
+                head.target,
+                exchange.scheme,
+                "HTTP/1.1" if head.minor_version == 1 else f"HTTP/1.{head.minor_version}",
+                status,
+                0 if no_body else body_bytes,
+                duration_s * 1000,
+                exchange.chain.lane,
+                queued_s * 1000,
+            )
         )
-    )
 
-
-def log_refusal(connection: Connection, response: Response) -> None:
-    """Puts what was no valid request into the access log; nothing of it is repeated there."""
-    scheme, size = connection.listener.scheme, len(response.body)
-    journal.put(
-        Access(time(), connection.peer, "-", "-", scheme, "HTTP/1.1", response.status, size, 0.0, "-", 0.0)
-    )
+    def add_refusal(self, connection: Connection, response: Response) -> None:
+        """Adds what was no valid request; nothing of it is repeated."""
+        scheme, size = connection.listener.scheme, len(response.body)
+        self.add(
+            Access(
+                time(), connection.peer, "-", "-", scheme, "HTTP/1.1", response.status, size, 0.0, "-", 0.0
+            )
+        )

@@ -16,6 +16,7 @@ from siphon.threads.acceptor import Acceptor
 from siphon.threads.buffered import BufferedBytes
 from siphon.threads.lanes import Lanes
 from siphon.threads.listener import Listener
+from siphon.threads.records import Records
 from siphon.wire.encode import Encoder
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from siphon.threads.connection import Owner
     from siphon.threads.exchange import Exchange
     from siphon.threads.exposition import Exposition
-    from siphon.threads.tally import Cells
 
 type Condition = Literal["starting", "ready", "stopping"]
 
@@ -52,7 +52,7 @@ class Inline(Lanes):
         self.blocking.name = "siphon-scrape"
         # What an exchange asks of the worker that runs it.
         self.encoder = Encoder()
-        self.cells: Cells | None = None
+        self.records = Records()
         self.finished = 0
 
     def submit(self, owner: Owner, for_loops: list[Exchange], for_workers: list[Exchange]) -> list[Exchange]:

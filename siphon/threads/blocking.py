@@ -12,15 +12,15 @@ from time import monotonic, thread_time
 from typing import TYPE_CHECKING, Final
 
 from siphon.journal import journal
+from siphon.threads.records import Records
 from siphon.wire.encode import Encoder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from siphon.threads.exchange import Exchange
     from siphon.threads.held import Visit
     from siphon.threads.hooks import HookRun
-    from siphon.threads.tally import Cells, Tally
 
 type Item = Exchange | Visit | HookRun
 
@@ -38,10 +38,12 @@ class BlockingLane:
     it. A worker is parked only under the lock and with the inbox empty, so none sleeps beside work.
     """
 
-    def __init__(self, minimum: int, maximum: int, queue_max: int, tally: Tally | None = None) -> None:
+    def __init__(
+        self, minimum: int, maximum: int, queue_max: int, new_records: Callable[[], Records] = Records
+    ) -> None:
         # What its threads are called, before their number.
         self.name = "siphon-blocking"
-        self._tally = tally
+        self._new_records = new_records
         self._maximum = maximum
         self._minimum = minimum
         self._queue_max = queue_max
@@ -205,8 +207,7 @@ class BlockingLane:
         return worker
 
     def _add_worker(self) -> BlockingWorker:
-        cells = self._tally.new_cells() if self._tally else None
-        worker = BlockingWorker(self, len(self._workers), cells)
+        worker = BlockingWorker(self, len(self._workers), self._new_records())
         self._workers.append(worker)
         return worker
 
@@ -243,11 +244,11 @@ class BlockingWorker(threading.Thread):
     sync handler a sixth of its throughput.
     """
 
-    def __init__(self, lane: BlockingLane, number: int, cells: Cells | None) -> None:
+    def __init__(self, lane: BlockingLane, number: int, records: Records) -> None:
         super().__init__(name=f"{lane.name}-{number}", daemon=True)
         self._lane = lane
         self.encoder = Encoder()
-        self.cells = cells
+        self.records = records
         # Not a Lock: on 3.13 a taken one is tried 40 times, with a sched_yield each, before it parks.
         self.gate: SimpleQueue[None] = SimpleQueue()
         self.begun = False

@@ -8,7 +8,6 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final, Protocol
 
 from siphon.messages import plain
-from siphon.threads.access import log_refusal
 from siphon.threads.listener import LINGER_S
 from siphon.threads.tally import NONE
 from siphon.wire.incoming import Incoming
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from siphon.threads.channel import Channel
     from siphon.threads.exchange import Exchange
     from siphon.threads.listener import Site
-    from siphon.threads.tally import Cells
+    from siphon.threads.records import Records
     from siphon.wire.encode import Encoder
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -160,21 +159,19 @@ class Connection:
         # When the acceptor must act, in monotonic seconds; what it does then depends on the state.
         self.deadline = now + listener.header_timeout_s
 
-    def refuse(
-        self, error: RequestRefused, encoder: Encoder, cells: Cells | None = None, *, access_log: bool
-    ) -> int:
+    def refuse(self, error: RequestRefused, encoder: Encoder, records: Records) -> int:
         """Answers what is no valid request, as its last answer. The acceptor alone; returns as ``answer``.
 
-        ``cells``: the calling thread's, where anything is counted.
+        ``encoder``, ``records``: the calling thread's.
         """
         self.incoming.discard()
         response = plain(error.status, f"{error.reason}\n", *error.fields)
         data, _ = encoder.encode(response, "", 1, False, self.server_header)
         self.requests += 1
-        if cells is not None:
-            cells.answered(NONE, NONE, response.status, 0.0)
-        if access_log:
-            log_refusal(self, response)
+        if records.cells is not None:
+            records.cells.answered(NONE, NONE, response.status, 0.0)
+        if records.lines is not None:
+            records.lines.add_refusal(self, response)
         return self.answer(None, data, False)
 
     def answer(self, exchange: Exchange | None, data: bytes, keep_alive: bool) -> int:

@@ -12,7 +12,7 @@ from siphon.dispatch import Call, Outcome, Paused
 from siphon.errors import RequestCancelled, ResponseError
 from siphon.journal import journal
 from siphon.messages import Request, Response, plain
-from siphon.threads.access import NO_ANSWER, log_exchange
+from siphon.threads.access import NO_ANSWER
 from siphon.threads.cancellation import Cancellation
 from siphon.threads.connection import LATE, OWNER_NEEDED
 from siphon.threads.held import Held, Inner, Visit, take_over
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from siphon.threads.connection import Connection
     from siphon.threads.lanes import Lanes
     from siphon.threads.loops import LoopWorker
-    from siphon.threads.tally import Cells
+    from siphon.threads.records import Records
     from siphon.threads.worker import Worker
     from siphon.wire.encode import Encoder
     from siphon.wire.head import RequestHead
@@ -184,8 +184,8 @@ class Exchange(Call):
         if held is None and not self.lanes.blocking.submit_visit(visit):
             with self.connection.lock:
                 self.held = None
-            if self.loop_worker.cells is not None:
-                self.loop_worker.cells.shed += 1
+            if (cells := self.loop_worker.records.cells) is not None:
+                cells.shed += 1
             return plain(503, "over capacity\n", ("Retry-After", "1"))
         if self.visiting is None:
             self.visiting = set()
@@ -285,20 +285,20 @@ class Exchange(Call):
             data, keep_alive = self._encode(response, encoder)
         verdict = connection.answer(self, data, keep_alive)
         if verdict == LATE:
-            if worker.cells is not None:
-                worker.cells.late += 1
+            if (cells := worker.records.cells) is not None:
+                cells.late += 1
             return
         if verdict == OWNER_NEEDED:
             connection.acceptor.kick(connection)
         if self.observed:
-            self.note(response.status, len(response.body), worker.cells)
+            self.note(response.status, len(response.body), worker.records)
 
     def _encode(self, response: Response, encoder: Encoder) -> tuple[bytes, bool]:
         head, connection = self.head, self.connection
         keep_alive = self.keep_alive and not connection.draining
         return encoder.encode(response, head.method, head.minor_version, keep_alive, connection.server_header)
 
-    def overrule(self, response: Response, encoder: Encoder, cells: Cells | None = None) -> int:
+    def overrule(self, response: Response, encoder: Encoder, records: Records) -> int:
         """Claims and answers the exchange instead of its handler, and ends the work; as ``answer`` returns.
 
         The connection's owner alone: LATE where a worker was first.
@@ -310,34 +310,33 @@ class Exchange(Call):
         if verdict != LATE:
             self.cancel()
             if self.observed:
-                self.note(response.status, len(response.body), cells)
+                self.note(response.status, len(response.body), records)
         return verdict
 
-    def took_too_long(self, encoder: Encoder, cells: Cells | None = None) -> int:
+    def took_too_long(self, encoder: Encoder, records: Records) -> int:
         """Answers 504 where nobody has answered; as ``overrule`` otherwise."""
-        verdict = self.overrule(plain(504, "the handler took too long\n"), encoder, cells)
+        verdict = self.overrule(plain(504, "the handler took too long\n"), encoder, records)
         if verdict != LATE:
             journal.log("warning", f"504 for {self.label}: over request_timeout_ms")
         return verdict
 
-    def note(self, status: int, body_bytes: int, cells: Cells | None) -> None:
+    def note(self, status: int, body_bytes: int, records: Records) -> None:
         """Counts the answer that has been given, and puts the request's line into the access log.
 
-        Once for each exchange, by whoever has claimed it. ``cells``: the calling thread's, where
-        anything is counted.
+        Once for each exchange, by whoever has claimed it. ``records``: the calling thread's.
         """
         duration_s = monotonic() - self.started
-        if cells is not None:
-            cells.answered(self.chain.pattern, self.head.method, status, duration_s)
-        if self.lanes.access_log:
-            log_exchange(self, status, body_bytes, duration_s)
+        if records.cells is not None:
+            records.cells.answered(self.chain.pattern, self.head.method, status, duration_s)
+        if records.lines is not None:
+            records.lines.add_exchange(self, status, body_bytes, duration_s)
 
     def _fail(self, error: BaseException, request: Request, worker: Worker) -> None:
         if isinstance(error, asyncio.CancelledError | RequestCancelled) and (self.ended or self.disconnected):
             # Where it has ended, whoever ended it answers or has closed; else nobody will.
             if not self.ended and self.connection.abandon(self) == OWNER_NEEDED:
                 self.connection.acceptor.kick(self.connection)
-                self.note(NO_ANSWER, 0, worker.cells)
+                self.note(NO_ANSWER, 0, worker.records)
             self.forget_error()
             return
         self.answer(self.failure(error, request, dev=self.lanes.dev), worker)
@@ -380,13 +379,13 @@ class Exchange(Call):
         if worker is not None:
             worker.post(Cancellation(self))
 
-    def cut_short(self, cells: Cells | None, *, cancel: bool) -> None:
+    def cut_short(self, records: Records, *, cancel: bool) -> None:
         """Its connection has been closed before it was answered. The acceptor, which had it until then.
 
         ``cancel``: ends the work whatever the route says.
         """
         self.disconnected = True
-        self.note(NO_ANSWER, 0, cells)
+        self.note(NO_ANSWER, 0, records)
         if cancel or self.follows_client:
             self.cancel()
 

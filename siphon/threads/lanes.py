@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from siphon.journal import journal
+from siphon.threads.access import AccessLines
 from siphon.threads.batch import Batch
 from siphon.threads.blocking import BlockingLane
 from siphon.threads.loops import LoopWorker, start_loops
+from siphon.threads.records import Records
 
 if TYPE_CHECKING:
     from siphon.config.settings import ThreadSettings
@@ -22,21 +25,26 @@ class Lanes:
         self, settings: ThreadSettings, *, access_log: bool, dev: bool, tally: Tally | None = None
     ) -> None:
         self._settings = settings
-        self.access_log = access_log
+        self._access_log = access_log
         self.dev = dev
         # Where answers are counted; None where nobody asks for the counts.
         self.tally = tally
         # Whether anything is to be done about an exchange that has been answered.
         self.observes = access_log or tally is not None
         self.blocking = BlockingLane(
-            settings.blocking_min, settings.blocking_max, settings.blocking_queue_max, tally
+            settings.blocking_min, settings.blocking_max, settings.blocking_queue_max, self.new_records
         )
         self.loops: tuple[LoopWorker, ...] = ()
 
     def start(self) -> None:
         """Starts the loops and the first blocking workers; raises StartError."""
-        self.loops = tuple(start_loops(self._settings.loops, self.tally))
+        self.loops = tuple(start_loops(self._settings.loops, self.new_records))
         self.blocking.start()
+
+    def new_records(self) -> Records:
+        """What one more thread that answers is to record."""
+        cells = self.tally.new_cells() if self.tally is not None else None
+        return Records(cells, AccessLines(journal) if self._access_log else None)
 
     @property
     def max_in_flight(self) -> int:

@@ -14,14 +14,14 @@ from siphon.threads.batch import Batch
 from siphon.wire.encode import Encoder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from siphon.threads.cancellation import Cancellation
     from siphon.threads.exchange import Exchange
     from siphon.threads.held import Inner, Visit
     from siphon.threads.hooks import HookRun
+    from siphon.threads.records import Records
     from siphon.threads.snapshot import Roll
-    from siphon.threads.tally import Cells, Tally
     from siphon.threads.watchdog import Beat
 
 type Item = Batch | Exchange | Visit | Inner | Cancellation | HookRun | Beat | Roll
@@ -34,11 +34,11 @@ class LoopWorker(threading.Thread):
     ``submitted``; ``finished`` and ``abandoned`` are written by this thread alone.
     """
 
-    def __init__(self, number: int, context: Context | None = None, *, cells: Cells | None = None) -> None:
+    def __init__(self, number: int, records: Records, context: Context | None = None) -> None:
         """``context``: what every task begins with; nothing unless given."""
         super().__init__(name=f"siphon-loop-{number}", daemon=True)
         self.encoder = Encoder()
-        self.cells = cells
+        self.records = records
         self.loop = asyncio.new_event_loop()
         self.loop.set_exception_handler(_log_loop_error)
         # Drains run in a context of their own: tasks that begin there must not inherit from whoever posted.
@@ -142,9 +142,9 @@ def _log_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) ->
     journal.log("error", f"{context.get('message', 'an event loop reported an error')}{text}")
 
 
-def start_loops(count: int, tally: Tally | None = None) -> list[LoopWorker]:
+def start_loops(count: int, new_records: Callable[[], Records]) -> list[LoopWorker]:
     """Starts ``count`` loop workers; raises StartError where the system gives no thread."""
-    workers = [LoopWorker(number, cells=tally.new_cells() if tally else None) for number in range(count)]
+    workers = [LoopWorker(number, new_records()) for number in range(count)]
     try:
         for worker in workers:
             worker.start()

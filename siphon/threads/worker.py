@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from siphon.threads.tally import Cells
+    from siphon.threads.records import Records
     from siphon.wire.encode import Encoder
 
 
@@ -13,5 +13,5 @@ class Worker(Protocol):
     """A thread that runs exchanges, also one of a test's; what it has for answering them is its own."""
 
     encoder: Encoder
-    cells: Cells | None
+    records: Records
     finished: int

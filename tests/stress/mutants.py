@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -324,8 +325,29 @@ MUTANTS: Final = (
     Mutant(
         "log: the queue is taken without the lock",
         "./journal.py",
-        "        with self._lock:\n            entries, self._queue = self._queue, []\n",
-        "        if True:\n            entries = self._queue[:]\n            self._queue.clear()\n",
+        "        with self._lock:\n            queue, self._queue = self._queue, []\n",
+        "        if True:\n            queue = self._queue[:]\n            self._queue.clear()\n",
+        "test_log.py",
+    ),
+    Mutant(
+        "access: the writer takes lines without the lock",
+        "access.py",
+        "        with self._lock:\n            text = bytes(self._text)\n",
+        "        if True:\n            text = bytes(self._text)\n",
+        "test_log.py",
+    ),
+    Mutant(
+        "access: a thread adds lines without the lock",
+        "access.py",
+        "        with self._lock:\n            has_room =",
+        "        if True:\n            has_room =",
+        "test_log.py",
+    ),
+    Mutant(
+        "access: whoever has had lines need not announce the next",
+        "access.py",
+        "            self._announced = False\n        return",
+        "        return",
         "test_log.py",
     ),
     Mutant(
@@ -498,6 +520,9 @@ def _test(folder: Path, tests: list[str], size: str) -> Verdict:
         return Verdict(found[1], took_s)
     if "Timeout" in run.stdout + run.stderr:
         return Verdict("a test that was stuck", took_s)
+    if run.returncode == -signal.SIGSEGV:
+        # An object that two threads change at once may take the interpreter with it.
+        return Verdict("a crash of the interpreter", took_s)
     raise RuntimeError(f"the tests did not run (exit code {run.returncode}):\n{run.stdout}\n{run.stderr}")
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from siphon.threads.blocking import BlockingLane
 from siphon.threads.loops import LoopWorker
+from siphon.threads.records import Records
 from tests.stress.leaks import wait_until
 from tests.stress.load import Load, Peer, Received, get, run_all
 
@@ -85,7 +86,7 @@ def lane() -> Iterator[Callable[[int, int, int], BlockingLane]]:
 @pytest.fixture
 def loop_worker() -> Iterator[LoopWorker]:
     """A running loop worker; after the test its load must be 0 and its thread must end."""
-    worker = LoopWorker(0)
+    worker = LoopWorker(0, Records())
     worker.start()
     yield worker
     assert wait_until(lambda: worker.load == 0)

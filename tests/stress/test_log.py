@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from siphon.entries import Access, Entry
 from siphon.journal import Journal
+from siphon.threads.access import AccessLines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from siphon.entries import Entry
 
 pytestmark = pytest.mark.stress
 
@@ -83,6 +83,48 @@ def test_every_line_is_written_once_or_counted(note: Callable[..., None], full: 
     assert reported == journal.dropped
     for name in range(WRITERS):
         numbers = [number for who, number in written if who == name]
+        assert numbers == sorted(set(numbers))
+
+
+@pytest.mark.parametrize("way", ["in small pieces", "in large pieces", "read slowly"])
+def test_every_access_line_is_written_once_or_counted(
+    note: Callable[..., None], full: bool, way: str
+) -> None:
+    """Each thread's lines wait with it, and the writer fetches them while it adds to them."""
+    lines = (40_000 if full else 8_000) // (8 if way == "in small pieces" else 1)
+    read_fd, write_fd = os.pipe()
+    journal = Journal(write_fd)
+    reader = Reader(read_fd, 0.005 if way == "read slowly" else 0.0)
+    flushed: list[bool] = []
+
+    def log(name: int) -> None:
+        mine = AccessLines(journal)
+        entry = Access(0.0, "", "GET", "", "http", "HTTP/1.1", 200, 0, 0.0, "loop", 0.0)
+        # Some take more room: all of them together have too little while nobody reads.
+        filling = "x" * 100 * name
+        for number in range(lines):
+            mine.add(entry._replace(client=f"<{name}:{number}>{filling}"))
+            if way == "in small pieces" and number % (10 + name) == 0:
+                flushed.append(journal.flush(60))
+
+    threads = [threading.Thread(target=log, args=(name,)) for name in range(WRITERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(200)
+    reader.hurry()
+    assert journal.flush(60)
+    assert journal.close(60)
+    os.close(write_fd)
+    reader.join()
+    os.close(read_fd)
+    assert all(flushed)
+    written = re.findall(r"^\[[^]]+\] <(\d+):(\d+)>(x*) - .* loop 0\.000$", reader.text, re.MULTILINE)
+    note(lines=WRITERS * lines, dropped=journal.dropped)
+    assert len(written) + journal.dropped == WRITERS * lines
+    assert len(written) == reader.text.count("HTTP/1.1")
+    for name in range(WRITERS):
+        numbers = [int(number) for who, number, _ in written if int(who) == name]
         assert numbers == sorted(set(numbers))
 
 
