@@ -28,8 +28,7 @@ class Batch:
 
     def on_loop(self, worker: LoopWorker) -> None:
         """Begins each exchange, on the loop's own thread."""
-        for exchange in self.exchanges:
-            exchange.on_loop(worker)
+        worker.run_in_turn(self.exchanges)
         if self._returns:
             self._owner.take_back(self)
 

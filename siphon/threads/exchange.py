@@ -122,19 +122,22 @@ class Exchange(Call):
 
     def on_loop(self, worker: LoopWorker) -> None:
         """Begins, or goes on, as an eager task: one that never suspends is done when this returns."""
+        if self.begins(worker):
+            task = Task(self.run(worker), loop=worker.loop, context=self.context, eager_start=True)
+            if not task.done():
+                worker.keep(self, task)
+
+    def begins(self, worker: LoopWorker) -> bool:
+        """Whether it is to be run, now that its turn has come; it may be over. The loop worker's thread."""
         if self.ended:
             worker.finished += 1
             self.release_body()
             if self.paused is not None:
                 self.paused[0].discard()
-            return
+            return False
         if self.observed and not self.began:
             self.began = monotonic()
-        task = Task(self.run(worker), loop=worker.loop, context=self.context, eager_start=True)
-        if not task.done():
-            self.task = task
-            # The event loop itself keeps only weak references to tasks.
-            worker.suspended.add(self)
+        return True
 
     async def run(self, worker: LoopWorker) -> None:
         """Runs what is left of the chain and answers. The loop worker's thread."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from asyncio import Task, current_task
 from contextvars import Context
+from sys import getrefcount
 from typing import TYPE_CHECKING, Any
+from weakref import getweakrefcount
 
 from siphon.errors import StartError
 from siphon.journal import journal
@@ -51,6 +54,9 @@ class LoopWorker(threading.Thread):
         self.submitted = 0
         # Exchanges whose task waits for something; this thread's own.
         self.suspended: set[Exchange] = set()
+        # Those whose turn is still to come, the last one first, and the one whose turn it is.
+        self._turns: list[Exchange] = []
+        self._at: Exchange | None = None
         self.finished = 0
         # Visits to the blocking lane that go on although their exchange no longer waits for them.
         self.abandoned = 0
@@ -104,6 +110,47 @@ class LoopWorker(threading.Thread):
             again = self._scheduled
         if again:
             self.loop.call_soon(self._drain, context=self._context)
+
+    def run_in_turn(self, exchanges: Sequence[Exchange]) -> None:
+        """Begins each of ``exchanges``; those that never suspend may share a task. This thread alone.
+
+        A task costs as much as a short handler, and all loops write into asyncio's one table of current
+        tasks with each: one for every exchange took 7 to 14 % of the processor's time.
+        """
+        self._turns = turns = list(exchanges)
+        turns.reverse()
+        while turns:
+            context = Context()  # as every request: with nothing
+            task = Task(self._take_turns(context), loop=self.loop, context=context, eager_start=True)
+            exchange, self._at = self._at, None
+            if exchange is not None and not task.done():
+                self.keep(exchange, task)
+
+    async def _take_turns(self, context: Context) -> None:
+        """Runs one exchange after another, until one has suspended or has left a trace on their task.
+
+        Who has suspended finds, when it goes on, that all have had their turn.
+        """
+        task = current_task()
+        assert task is not None
+        turns = self._turns
+        references = getrefcount(task)
+        while turns:
+            exchange = turns.pop()
+            if not exchange.begins(self):
+                continue
+            self._at = exchange
+            await exchange.run(self)
+            # Nothing of a request may be found by the next: not its context, nor what it has asked of its
+            # task, nor that whoever has kept the task takes it for its own.
+            if context or task.cancelling() or getrefcount(task) != references or getweakrefcount(task):
+                return
+
+    def keep(self, exchange: Exchange, task: Task[None]) -> None:
+        """Sees to it that ``task``, in which ``exchange`` has suspended, stays. This thread alone."""
+        exchange.task = task
+        # The event loop itself keeps only weak references to tasks.
+        self.suspended.add(exchange)
 
     def run(self) -> None:
         asyncio.set_event_loop(self.loop)

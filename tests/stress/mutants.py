@@ -39,7 +39,38 @@ class Mutant(NamedTuple):
     tests: str
 
 
+# What one exchange may leave on a task that it shares.
+_TRACES: Final = "context or task.cancelling() or getrefcount(task) != references or getweakrefcount(task):"
+
 MUTANTS: Final = (
+    Mutant(
+        "turn: a context is left to the next",
+        "loops.py",
+        _TRACES,
+        "task.cancelling() or getrefcount(task) != references or getweakrefcount(task):",
+        "threads/test_loops.py",
+    ),
+    Mutant(
+        "turn: a cancellation is left to the next",
+        "loops.py",
+        _TRACES,
+        "context or getrefcount(task) != references or getweakrefcount(task):",
+        "threads/test_loops.py",
+    ),
+    Mutant(
+        "turn: a task that is kept is left to the next",
+        "loops.py",
+        _TRACES,
+        "context or task.cancelling() or getweakrefcount(task):",
+        "threads/test_loops.py",
+    ),
+    Mutant(
+        "turn: a task that is watched is left to the next",
+        "loops.py",
+        _TRACES,
+        "context or task.cancelling() or getrefcount(task) != references:",
+        "threads/test_loops.py",
+    ),
     Mutant(
         "interrupt: cancels who has been answered by a sync member",
         "cancellation.py",
