@@ -10,7 +10,7 @@ set -euo pipefail
 declare -A groups=(
     [build]="gcc make xz-utils pkg-config libssl-dev zlib1g-dev libffi-dev libbz2-dev liblzma-dev libsqlite3-dev"
     [test]="curl docker-compose gcc libc6-dev nghttp2-server nginx nodejs openssl systemd tinyproxy-bin wrk"
-    [stress]="nmap slowhttptest"
+    [stress]="iproute2 nmap slowhttptest wrk"
     [bench]="wrk nginx gcc libc6-dev python3-venv"
 )
 
