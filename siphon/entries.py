@@ -1,10 +1,10 @@
-"""What is logged, and how an entry looks as text and as JSON. Only the log's writer shows entries."""
+"""What is logged, and how it looks as text and as JSON."""
 
 from __future__ import annotations
 
 import time
 from operator import itemgetter
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from siphon.config.access_format import ATOMS, CONVERSION
 
@@ -34,30 +34,35 @@ class Line(NamedTuple):
     text: str
 
 
-class Access(NamedTuple):
-    """A request that was answered. ``duration_ms`` runs from the complete request to its answer.
+class Shower(Protocol):
+    """What makes lines of entries, for one thread: it remembers the stamp of the last second."""
 
-    ``queued_ms`` is the part of it before a loop or a blocking worker turned to it; ``lane`` says which.
-    """
+    def line(self, entry: Line) -> str:
+        """Something that was logged, its end included."""
 
-    at: float
-    client: str
-    method: str
-    target: str
-    scheme: str
-    protocol: str
-    status: int
-    body_bytes: int
-    duration_ms: float
-    lane: str
-    queued_ms: float
+    def access(
+        self,
+        at: float,
+        client: str,
+        method: str,
+        target: str,
+        scheme: str,
+        protocol: str,
+        status: int,
+        body_bytes: int,
+        duration_ms: float,
+        lane: str,
+        queued_ms: float,
+    ) -> str:
+        """A request that was answered ``at`` that time, as one line, its end included.
+
+        ``duration_ms`` runs from the complete request to its answer; ``queued_ms`` is the part of it
+        before a loop or a blocking worker turned to it; ``lane`` says which.
+        """
 
 
-type Entry = Line | Access
-
-
-def shower(settings: LogSettings) -> Callable[[Entry], str]:
-    """What turns an entry into a line, its end included, as ``settings`` say."""
+def shower(settings: LogSettings) -> Shower:
+    """What makes lines as ``settings`` say, for one thread."""
     return JsonLines() if settings.format == "json" else TextLines(settings.access_format)
 
 
@@ -67,40 +72,52 @@ class TextLines:
     def __init__(self, access_format: str) -> None:
         self._access_format = _positional(f"{access_format}\n")
         self._pick = _picker(access_format)
-        self._stamp = (-1, "")
-        self._access_stamp = (-1, "")
+        self._second = -1
+        self._stamp = ""
+        self._access_second = -1
+        self._access_stamp = ""
 
-    def __call__(self, entry: Entry) -> str:
+    def line(self, entry: Line) -> str:
         """The entry as a line; what follows its first line is indented."""
-        if isinstance(entry, Access):
-            return self._access_format % self._pick(self._atoms(entry))
         # A second line is indented: none can pass for an entry of its own.
         text = entry.text.translate(_ESCAPES).replace("\n", "\n    ")
         whole = int(entry.at)
-        if self._stamp[0] != whole:
-            self._stamp = (whole, time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(whole)))
-        return f"[{self._stamp[1]}.{int((entry.at - whole) * 1000):03d}] {entry.level:<7} {text}\n"
+        if self._second != whole:
+            self._second = whole
+            self._stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(whole))
+        return f"[{self._stamp}.{int((entry.at - whole) * 1000):03d}] {entry.level:<7} {text}\n"
 
-    def _atoms(self, entry: Access) -> tuple[object, ...]:
-        """What each atom stands for, in the order of ``ATOMS``."""
-        begun = int(entry.at - entry.duration_ms / 1000)
-        if self._access_stamp[0] != begun:
-            self._access_stamp = (begun, time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(begun)))
-        path, _, query = _quotable(entry.target).partition("?")
-        return (
-            _quotable(entry.client),
-            self._access_stamp[1],
-            entry.duration_ms,
-            entry.status,
-            path,
-            query,
-            _quotable(entry.method),
-            entry.scheme,
-            entry.protocol,
-            entry.body_bytes,
-            entry.lane,
-            entry.queued_ms,
+    def access(
+        self,
+        at: float,
+        client: str,
+        method: str,
+        target: str,
+        scheme: str,
+        protocol: str,
+        status: int,
+        body_bytes: int,
+        duration_ms: float,
+        lane: str,
+        queued_ms: float,
+    ) -> str:
+        """As the format says; see ``Shower``."""
+        begun = int(at - duration_ms / 1000)
+        if self._access_second != begun:
+            self._access_second = begun
+            self._access_stamp = time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(begun))
+        # All that a client has a say in. Nothing that is escaped is printable but the quote, and hardly
+        # anything needs to be.
+        said = client + method + target
+        if not said.isprintable() or '"' in said:
+            client, method, target = [text.translate(_ESCAPES_IN_QUOTES) for text in (client, method, target)]
+        path, _, query = target.partition("?")
+        # In the order of ATOMS.
+        atoms = (
+            *(client, self._access_stamp, duration_ms, status, path, query, method),
+            *(scheme, protocol, body_bytes, lane, queued_ms),
         )
+        return self._access_format % self._pick(atoms)
 
 
 def _positional(access_format: str) -> str:
@@ -117,13 +134,6 @@ def _picker(access_format: str) -> Callable[[tuple[object, ...]], tuple[object, 
     return lambda atoms: tuple([atoms[place] for place in places])
 
 
-def _quotable(text: str) -> str:
-    # Nothing that is escaped is printable but the quote, and hardly anything needs to be.
-    if text.isprintable() and '"' not in text:
-        return text
-    return text.translate(_ESCAPES_IN_QUOTES)
-
-
 class JsonLines:
     """Lines for machines: one JSON object each."""
 
@@ -132,24 +142,44 @@ class JsonLines:
 
         self._encode = json.JSONEncoder(ensure_ascii=False).encode
 
-    def __call__(self, entry: Entry) -> str:
-        """The entry as one JSON object and a line end."""
-        row: dict[str, object] = {"time": round(entry.at, 3)}
-        if isinstance(entry, Access):
-            row |= {
+    def line(self, entry: Line) -> str:
+        """The entry as one JSON object."""
+        return self._shown(
+            {"time": round(entry.at, 3), "type": "log", "level": entry.level, "message": entry.text}
+        )
+
+    def access(
+        self,
+        at: float,
+        client: str,
+        method: str,
+        target: str,
+        scheme: str,
+        protocol: str,
+        status: int,
+        body_bytes: int,
+        duration_ms: float,
+        lane: str,
+        queued_ms: float,
+    ) -> str:
+        """As one JSON object; see ``Shower``."""
+        return self._shown(
+            {
+                "time": round(at, 3),
                 "type": "access",
-                "client": entry.client,
-                "method": entry.method,
-                "target": entry.target,
-                "scheme": entry.scheme,
-                "protocol": entry.protocol,
-                "status": entry.status,
-                "bytes": entry.body_bytes,
-                "duration_ms": round(entry.duration_ms, 3),
-                "lane": entry.lane,
-                "queue_ms": round(entry.queued_ms, 3),
+                "client": client,
+                "method": method,
+                "target": target,
+                "scheme": scheme,
+                "protocol": protocol,
+                "status": status,
+                "bytes": body_bytes,
+                "duration_ms": round(duration_ms, 3),
+                "lane": lane,
+                "queue_ms": round(queued_ms, 3),
             }
-        else:
-            row |= {"type": "log", "level": entry.level, "message": entry.text}
+        )
+
+    def _shown(self, row: dict[str, object]) -> str:
         line = self._encode(row)
         return f"{line if line.isprintable() else line.translate(_ESCAPES_JSON)}\n"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from siphon.config.settings import LogLevel
-    from siphon.entries import Entry
+    from siphon.entries import Shower
 
 QUEUE_MAX: Final = 20_000
 QUEUE_MAX_CHARS: Final = 16 * 1024 * 1024
@@ -72,8 +72,8 @@ class Piece(NamedTuple):
         return 1 if self.lines == 1 else self.text.count(b"\n", begin)
 
 
-def _shown(line: Line, show: Callable[[Entry], str]) -> Piece:
-    return Piece(show(line).encode("utf-8", "backslashreplace"), 1)
+def _shown(line: Line, show: Shower) -> Piece:
+    return Piece(show.line(line).encode("utf-8", "backslashreplace"), 1)
 
 
 class Journal:
@@ -114,8 +114,8 @@ class Journal:
             self._settings = settings
             self._show = shower(settings)
 
-    def new_shower(self) -> Callable[[Entry], str]:
-        """What turns an entry into a line as the settings say; for one thread."""
+    def new_shower(self) -> Shower:
+        """What makes lines as the settings say; for one thread."""
         with self._lock:
             return shower(self._settings)
 

@@ -62,7 +62,7 @@ class HarnessExchange(Exchange):
 
     @property
     def scheme(self) -> str:
-        return self.sender.scheme_on(self.connection.listener.scheme)
+        return self.sender.scheme_on(self.connection.scheme)
 
     @property
     def client_certificate(self) -> ClientCertificate | None:

@@ -6,7 +6,6 @@ import threading
 from time import time
 from typing import TYPE_CHECKING, Final
 
-from siphon.entries import Access
 from siphon.messages import Request
 
 if TYPE_CHECKING:
@@ -33,19 +32,48 @@ class AccessLines:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._show = journal.new_shower()
+        self._show = journal.new_shower().access
         self._lock = threading.Lock()
         self._text = bytearray()
         # The writer knows that there is something here.
         self._announced = False
 
-    def add(self, entry: Access) -> None:
-        """Adds an answered request; drops and counts it where too much is waiting."""
-        line = self._show(entry).encode("utf-8", "backslashreplace")
+    def add_exchange(self, exchange: Exchange, status: int, body_bytes: int, duration_s: float) -> None:
+        """Adds a request and what became of it. Once, by whoever has claimed it."""
+        head, connection = exchange.head, exchange.connection
+        client = connection.peer if not connection.trusted_proxies else Request(exchange).client
+        no_body = head.method == "HEAD" or status in _BODYLESS
+        queued_s = exchange.began - exchange.started if exchange.began else duration_s
+        line = self._show(
+            time(),
+            client,
+            head.method,
+            head.target,
+            connection.scheme,
+            "HTTP/1.1" if head.minor_version == 1 else f"HTTP/1.{head.minor_version}",
+            status,
+            0 if no_body else body_bytes,
+            duration_s * 1000,
+            exchange.chain.lane,
+            queued_s * 1000,
+        )
+        self.add(line)
+
+    def add_refusal(self, connection: Connection, response: Response) -> None:
+        """Adds what was no valid request; nothing of it is repeated."""
+        scheme, status, size = connection.scheme, response.status, len(response.body)
+        self.add(
+            self._show(time(), connection.peer, "-", "-", scheme, "HTTP/1.1", status, size, 0.0, "-", 0.0)
+        )
+
+    def add(self, line: str) -> None:
+        """Adds a line, its end included; drops and counts it where too much is waiting."""
+        data = line.encode("utf-8", "backslashreplace")
         with self._lock:
-            has_room = len(self._text) + len(line) <= WAITING_MAX_BYTES
+            text = self._text
+            has_room = len(text) + len(data) <= WAITING_MAX_BYTES
             if has_room:
-                self._text += line
+                text += data
             known, self._announced = self._announced, True
         if not has_room:
             self._journal.count_dropped()
@@ -59,34 +87,3 @@ class AccessLines:
             self._text.clear()
             self._announced = False
         return text
-
-    def add_exchange(self, exchange: Exchange, status: int, body_bytes: int, duration_s: float) -> None:
-        """Adds a request and what became of it. Once, by whoever has claimed it."""
-        head = exchange.head
-        client = exchange.peer if not exchange.trusted_proxies else Request(exchange).client
-        no_body = head.method == "HEAD" or status in _BODYLESS
-        queued_s = exchange.began - exchange.started if exchange.began else duration_s
-        self.add(
-            Access(
-                time(),
-                client,
-                head.method,
-                head.target,
-                exchange.scheme,
-                "HTTP/1.1" if head.minor_version == 1 else f"HTTP/1.{head.minor_version}",
-                status,
-                0 if no_body else body_bytes,
-                duration_s * 1000,
-                exchange.chain.lane,
-                queued_s * 1000,
-            )
-        )
-
-    def add_refusal(self, connection: Connection, response: Response) -> None:
-        """Adds what was no valid request; nothing of it is repeated."""
-        scheme, size = connection.listener.scheme, len(response.body)
-        self.add(
-            Access(
-                time(), connection.peer, "-", "-", scheme, "HTTP/1.1", response.status, size, 0.0, "-", 0.0
-            )
-        )

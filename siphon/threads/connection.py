@@ -102,10 +102,12 @@ class Connection:
         "reading",
         "recv",
         "requests",
+        "scheme",
         "sent_bytes",
         "server_header",
         "slot",
         "state",
+        "trusted_proxies",
         "unsent",
         "watched",
     )
@@ -118,12 +120,13 @@ class Connection:
         self._transmit = channel.transmit
         self.fd = channel.sock.fileno()
         self.peer = peer
-        self.listener = listener
-        self.acceptor = acceptor
+        self.listener, self.acceptor = listener, acceptor
         # Copies, since whatever all threads reach is counted by all of them: on 3.13t each look at the
         # listener or at a number of its own moves a cache line from one processor to the next.
         self.server_header = listener.server_header
         self.keep_alive_timeout_s = listener.keep_alive_timeout_s + 0.0
+        self.scheme = listener.scheme
+        self.trusted_proxies = listener.settings.trusted_proxies
         # The next answer is the last one. Set by the acceptor, before it takes the lock to see who is idle.
         self.draining = acceptor.draining
         self.lock = threading.Lock()

@@ -38,6 +38,7 @@ class Exchange(Call):
     """
 
     __slots__ = (
+        "began",
         "body",
         "claimed",
         "connection",
@@ -54,8 +55,6 @@ class Exchange(Call):
     counted = True
 
     # What few requests come to have. To set each for every request took as long as to match its route.
-    began = 0.0
-    """When a worker or a loop first turned to it; taken where somebody is to hear of it."""
     # What the body counts for among all that is buffered, until the work ends.
     counted_bytes = 0
     disconnected = False
@@ -84,13 +83,13 @@ class Exchange(Call):
         # Asked here, once, of objects that all threads share.
         self.handler = chain.lone_handler
         self.observed = lanes.observes
+        if self.observed:
+            self.began = 0.0  # when a worker or a loop first turned to it
         self.keep_alive = head.keep_alive and connection.requests < connection.listener.keep_alive_requests
         self.claimed = False  # by whoever answers it, or sees to it that nobody will
         self.connection, self.lanes = connection, lanes
-        self.head = head
-        self.body = body
-        self.path_params = path_params
-        self.started = now
+        self.head, self.body = head, body
+        self.path_params, self.started = path_params, now
         self.loop_worker: LoopWorker | None = None
 
     @property
@@ -106,7 +105,7 @@ class Exchange(Call):
     @property
     def scheme(self) -> str:
         """The connection's own."""
-        return self.connection.listener.scheme
+        return self.connection.scheme
 
     @property
     def client_certificate(self) -> ClientCertificate | None:
@@ -116,7 +115,7 @@ class Exchange(Call):
     @property
     def trusted_proxies(self) -> tuple[Network, ...]:
         """Whose word on the client's address counts."""
-        return self.connection.listener.settings.trusted_proxies
+        return self.connection.trusted_proxies
 
     # On a loop ---------------------------------------------------------------------------------
 
@@ -274,9 +273,7 @@ class Exchange(Call):
 
     def answer(self, response: Response, worker: Worker) -> None:
         """Encodes and sends ``response``, unless the exchange has been answered or is over."""
-        connection = self.connection
-        encoder = worker.encoder
-        head = self.head
+        head, connection, encoder = self.head, self.connection, worker.encoder
         keep_alive = self.keep_alive and not connection.draining
         try:
             data, keep_alive = encoder.encode(
@@ -333,6 +330,8 @@ class Exchange(Call):
             records.cells.answered(self.chain.pattern, self.head.method, status, duration_s)
         if records.lines is not None:
             records.lines.add_exchange(self, status, body_bytes, duration_s)
+        # Dropped by whoever made it, most likely: see Batch.
+        self.began = 0.0
 
     def _fail(self, error: BaseException, request: Request, worker: Worker) -> None:
         if isinstance(error, asyncio.CancelledError | RequestCancelled) and (self.ended or self.disconnected):

@@ -370,8 +370,8 @@ MUTANTS: Final = (
     Mutant(
         "access: a thread adds lines without the lock",
         "access.py",
-        "        with self._lock:\n            has_room =",
-        "        if True:\n            has_room =",
+        "        with self._lock:\n            text = self._text\n",
+        "        if True:\n            text = self._text\n",
         "test_log.py",
     ),
     Mutant(
