@@ -91,8 +91,8 @@ class Chain:
         kinds = {member.is_async for member in self.members}
         self.lane: Lane = "both" if len(kinds) == 2 else "loop" if True in kinds else "blocking"
         self.first_is_async = self.members[0].is_async
-        # An async handler with nothing around it is awaited without going through Call.proceed.
-        self.lone_handler = self.members[0].function if len(members) == 1 and self.first_is_async else None
+        # A handler with nothing around it is called without going through Call.proceed or proceed_sync.
+        self.lone_handler = self.members[0].function if len(members) == 1 else None
 
 
 def compile_chain(middlewares: Sequence[Middleware], endpoint: Endpoint) -> Chain:
@@ -236,6 +236,16 @@ class Call:
             if response is not None:
                 return response
             index += 1
+
+    def response_of_lone(self, result: object) -> Response:
+        """The response where an async handler with nothing around it has returned ``result``."""
+        response = self.chain.members[0].accept(result)
+        assert response is not None  # a handler's None has become a 500
+        return response
+
+    def outcome_of_lone(self, result: object) -> Outcome:
+        """The same for a sync one: what it has returned may have to be awaited."""
+        return Paused(0, result) if inspect.isawaitable(result) else self.response_of_lone(result)
 
     def _blame_for(self, error: BaseException, member: Member) -> None:
         """Remembers the innermost member that raised ``error``: outer ones only let it pass."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections import deque
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -130,7 +130,7 @@ class Acceptor(threading.Thread):
 
     def _turn(self) -> None:
         next_due = min(self._wheel.next_due, self._admission.resume_at)
-        events = self._poll(None if next_due == math.inf else max(0.0, next_due - self.now))
+        events = self._poll(None if next_due == inf else max(0.0, next_due - self.now))
         self.now = now = monotonic()
         for _ in range(len(self._taken_back)):
             self._taken_back.popleft().let_go()
@@ -199,21 +199,22 @@ class Acceptor(threading.Thread):
             connection.head_begins(self.now)
 
     def _dispatch(self, connection: Connection, head: RequestHead) -> None:
+        listener, incoming, now = connection.listener, connection.incoming, self.now
         try:
-            chain, path_params = connection.listener.router.match(head.method, head.target)
+            chain, path_params = listener.router.match(head.method, head.target)
         except RequestRefused as error:
             self._refuse(connection, error)
             return
-        body = connection.incoming.take_body()
+        body = incoming.take_body()
         connection.requests += 1
-        exchange = Exchange(connection, self._lanes, head, body, chain, path_params, self.now)
+        exchange = Exchange(connection, self._lanes, head, body, chain, path_params, now)
         if body:
             exchange.counted_bytes = len(body)
         connection.exchange = exchange
         connection.state = after(connection.state, DISPATCHED)
-        connection.deadline = self.now + connection.listener.request_timeout_s
+        connection.deadline = now + listener.request_timeout_s
         # Nobody else knows the exchange yet, so none of this needs the lock.
-        connection.input_waits = connection.incoming.kept_bytes > 0 or not connection.reading
+        connection.input_waits = incoming.kept_bytes > 0 or not connection.reading
         (self._for_loops if chain.first_is_async else self._for_workers).append(exchange)
 
     def _hand_over(self) -> None:

@@ -150,7 +150,7 @@ class Exchange(Call):
                 response = await self.proceed(0, request)
             else:
                 result = await handler(request)
-                response = result if type(result) is Response else self._accept_lone(result)
+                response = result if type(result) is Response else self.response_of_lone(result)
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises is its answer, or its end
             self._fail(error, request, worker)
         else:
@@ -165,11 +165,6 @@ class Exchange(Call):
             worker.finished += 1
             if self.counted_bytes:
                 self.release_body()
-
-    def _accept_lone(self, result: object) -> Response:
-        response = self.chain.members[0].accept(result)
-        assert response is not None  # a handler's None has become a 500
-        return response
 
     async def visit(self, index: int, request: Request) -> Outcome:
         """Sends the sync members from ``index`` on to a blocking worker, the exchange's own if it has one."""
@@ -224,8 +219,13 @@ class Exchange(Call):
         context = self.context
         if context is None:
             self.context = context = Context()
+        handler = self.handler
         try:
-            outcome = context.run(self.proceed_sync, 0, request)
+            if handler is None:
+                outcome = context.run(self.proceed_sync, 0, request)
+            else:
+                result = context.run(handler, request)
+                outcome = result if type(result) is Response else self.outcome_of_lone(result)
         except BaseException as error:  # noqa: BLE001 - as on a loop
             self._fail(error, request, worker)
             return False
