@@ -298,6 +298,15 @@ def recording(record: Callable[[LogLevel, str], None]) -> Iterator[None]:
 
 
 def say(text: str) -> None:
-    """Writes a line to stdout at once, for the person at the terminal. Main thread only."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    """Writes a line to stdout at once, for the person at the terminal. Main thread only.
+
+    Where nobody reads it any more, as in ``siphon app.py | head -1``, this and all that follows is lost.
+    """
+    try:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is left in the buffer would fail again at the exit.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

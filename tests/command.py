@@ -66,6 +66,7 @@ class Command:
     """A siphon process that serves. A context manager: kills what still runs at its end.
 
     ``pass_fds``: descriptors that it inherits. ``prefix``: a command that ends in running siphon.
+    ``stdout``: the descriptor that it gets; by default a pipe that is read here.
     """
 
     def __init__(
@@ -75,13 +76,14 @@ class Command:
         variables: Mapping[str, str] | None = None,
         pass_fds: Sequence[int] = (),
         prefix: Sequence[str] = (),
+        stdout: int = subprocess.PIPE,
     ) -> None:
         self.process = subprocess.Popen(
             [*prefix, *SIPHON, *arguments],
             pass_fds=pass_fds,
             cwd=cwd,
             env=environment(variables),
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             text=True,
             bufsize=1,

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from siphon.version import __version__
+from tests.client import Client
 from tests.command import HELLO, PORT_0, Command, run, write
+from tests.stress.leaks import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,6 +50,28 @@ def test_the_banner_tells_the_real_port_the_interpreter_the_threads_and_the_rout
         ]
         assert command.ports[0] != 0
         assert command.connect().get("/").body == b"hello"
+
+
+def listens(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as sock:
+        return sock.connect_ex(path) == 0
+
+
+def test_a_banner_that_nobody_reads_does_not_end_the_server(folder: Path) -> None:
+    """As in ``siphon app.py | head -1``."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    path = f"{folder}/siphon.sock"
+    with Command("app.py", "--listen", f"unix:{path}", cwd=folder, stdout=writer) as command:
+        os.close(writer)
+        assert wait_until(lambda: listens(path))
+        with Client(path) as client:
+            assert client.get("/").body == b"hello"
+        command.signal(signal.SIGTERM)
+        code, _, log = command.ended()
+    assert code == 0
+    assert "bug" not in log
+    assert "Broken pipe" not in log
 
 
 def test_what_is_not_used_is_not_imported(folder: Path) -> None:
