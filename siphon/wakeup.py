@@ -11,13 +11,15 @@ class Wakeup:
     ``for_signals``: ``write_fd`` also takes the single bytes that ``signal.set_wakeup_fd`` writes.
     """
 
-    __slots__ = ("fd", "write_fd")
+    __slots__ = ("_size", "fd", "write_fd")
 
     def __init__(self, *, for_signals: bool = False) -> None:
         if hasattr(os, "eventfd") and not for_signals:
             self.fd = self.write_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            self._size = 8
         else:
             self.fd, self.write_fd = os.pipe()
+            self._size = 65_536
             os.set_blocking(self.fd, False)
             os.set_blocking(self.write_fd, False)
 
@@ -32,7 +34,7 @@ class Wakeup:
     def clear(self) -> None:
         """Takes the wake-ups so far. The waiting thread alone."""
         try:
-            os.read(self.fd, 65_536)
+            os.read(self.fd, self._size)
         except BlockingIOError:
             return
 

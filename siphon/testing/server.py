@@ -167,7 +167,10 @@ class InProcessServer:
     def join(self) -> bool:
         """Waits for the threads after ``stop``; False where one is still at code of the script's."""
         self._loop.join(_STOP_GRACE_S)
-        return self._lanes.blocking.join(_STOP_GRACE_S) and not self._loop.is_alive()
+        if not self._lanes.blocking.join(_STOP_GRACE_S) or self._loop.is_alive():
+            return False
+        self._loop.close()
+        return True
 
 
 def _settle[T](outcome: Future[T], function: Callable[[], T]) -> None:

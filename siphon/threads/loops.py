@@ -8,7 +8,7 @@ from asyncio import Task, current_task
 from contextvars import Context
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any
-from weakref import getweakrefcount
+from weakref import finalize, getweakrefcount
 
 from siphon.errors import StartError
 from siphon.journal import journal
@@ -34,7 +34,7 @@ type Item = Batch | Exchange | Visit | Inner | Cancellation | HookRun | Beat | R
 class LoopWorker(threading.Thread):
     """A thread that runs one event loop.
 
-    Any thread may ``post`` and ``submit``. ``_lock`` guards the inbox, ``_scheduled``, ``_closed`` and
+    Any thread may ``post`` and ``submit``. ``_lock`` guards the inbox, ``_scheduled`` and
     ``submitted``; ``finished`` and ``abandoned`` are written by this thread alone.
 
     It is woken by a descriptor of its own: ``call_soon_threadsafe`` makes a handle that this thread then
@@ -51,9 +51,11 @@ class LoopWorker(threading.Thread):
         # Drains run in a context of their own: tasks that begin there must not inherit from whoever posted.
         self._context = Context() if context is None else context
         self._wakeup = Wakeup()
+        # By itself where nobody closes it, as a harness may not be: who cannot reach this cannot wake it.
+        self._let_go = finalize(self, self._wakeup.close)
+        self._let_go.atexit = False  # type: ignore[misc]  # not among the slots that its stub has
         self._lock = threading.Lock()
         self._inbox: list[Item] = []
-        self._closed = False
         # A drain is scheduled or under way, and will see what is added now.
         self._scheduled = False
         self._stopping = False
@@ -91,16 +93,13 @@ class LoopWorker(threading.Thread):
 
     def _queue(self, items: Sequence[Item], exchanges: int) -> None:
         with self._lock:
-            closed = self._closed
             self._inbox.extend(items)
             self.submitted += exchanges
-            if not self._scheduled and not closed:
-                self._scheduled = True
-                # Under the lock: the descriptor is closed under it as well.
-                self._wakeup.set()
-        if closed:
-            # At the end of a stop, while a sync handler went on: nobody waits for it any more.
-            journal.log("debug", f"{self.name} was handed something after its loop had been closed")
+            wake = not self._scheduled
+            self._scheduled = True
+        # Not under the lock: whoever is woken may take this thread's processor, and asks for it at once.
+        if wake:
+            self._wakeup.set()
 
     def _on_wakeup(self) -> None:
         self._wakeup.clear()
@@ -188,10 +187,14 @@ class LoopWorker(threading.Thread):
         self.loop.run_until_complete(self.loop.shutdown_asyncgens())
         asyncio.set_event_loop(None)
         self.loop.remove_reader(self._wakeup.fd)
-        with self._lock:
-            self._closed = True
-            self._wakeup.close()
         self.loop.close()
+
+    def close(self) -> None:
+        """Lets go of the descriptor, once the thread has ended and nobody hands it anything any more.
+
+        Harmless when called again.
+        """
+        self._let_go()
 
 
 def _log_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

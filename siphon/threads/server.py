@@ -343,6 +343,8 @@ class Server:
         # Nobody is left who could write into these descriptors.
         for acceptor in self._acceptors:
             acceptor.close()
+        for worker in self._lanes.loops:
+            worker.close()
         self._events.close()
         return True
 

@@ -72,20 +72,6 @@ MUTANTS: Final = (
         "threads/test_loops.py",
     ),
     Mutant(
-        "loop: a closed one is woken",
-        "loops.py",
-        "            if not self._scheduled and not closed:\n",
-        "            if not self._scheduled:\n",
-        "threads/test_loops.py",
-    ),
-    Mutant(
-        "loop: it is closed while somebody wakes it",
-        "loops.py",
-        "        with self._lock:\n            self._closed = True\n",
-        "        if True:\n            self._closed = True\n",
-        "threads/test_loops.py",
-    ),
-    Mutant(
         "interrupt: cancels who has been answered by a sync member",
         "cancellation.py",
         "        if self._half_closed and exchange.visiting:\n",
@@ -251,8 +237,8 @@ MUTANTS: Final = (
     Mutant(
         "loop: submit has no lock",
         "loops.py",
-        "        with self._lock:\n            closed = self._closed\n",
-        "        if True:\n            closed = self._closed\n",
+        "        with self._lock:\n            self._inbox.extend(items)\n",
+        "        if True:\n            self._inbox.extend(items)\n",
         "test_lanes.py",
     ),
     Mutant(

@@ -93,6 +93,7 @@ def loop_worker() -> Iterator[LoopWorker]:
     worker.stop()
     worker.join(PATIENCE_S)
     assert not worker.is_alive()
+    worker.close()
 
 
 def in_threads(number: int, work: Callable[[int], None]) -> None:
