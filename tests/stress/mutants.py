@@ -235,6 +235,13 @@ MUTANTS: Final = (
         "test_lanes.py",
     ),
     Mutant(
+        "loop: the wake-up is cleared after the drain",
+        "loops.py",
+        "        self._wakeup.clear()\n        self._drain()\n",
+        "        self._drain()\n        self._wakeup.clear()\n",
+        "test_lanes.py",
+    ),
+    Mutant(
         "loop: submit has no lock",
         "loops.py",
         "        with self._lock:\n            self._inbox.extend(items)\n",
