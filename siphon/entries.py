@@ -112,10 +112,19 @@ class TextLines:
         if not said.isprintable() or '"' in said:
             client, method, target = [text.translate(_ESCAPES_IN_QUOTES) for text in (client, method, target)]
         path, _, query = target.partition("?")
-        # In the order of ATOMS.
-        atoms = (
-            *(client, self._access_stamp, duration_ms, status, path, query, method),
-            *(scheme, protocol, body_bytes, lane, queued_ms),
+        atoms = (  # in the order of ATOMS
+            client,
+            self._access_stamp,
+            duration_ms,
+            status,
+            path,
+            query,
+            method,
+            scheme,
+            protocol,
+            body_bytes,
+            lane,
+            queued_ms,
         )
         return self._access_format % self._pick(atoms)
 
