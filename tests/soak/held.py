@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from statistics import median_low
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -33,19 +32,17 @@ def look(pid: int, tasks: int) -> Held:
 def growth(looks: Sequence[Held], warm: int) -> list[str]:
     """What has grown after the first ``warm`` looks, in words; nothing, where the process is steady.
 
-    The memory may lie ``RSS_TOLERANCE`` above or below what it was at the end of the warm-up: the median of
-    three looks, since one may come before the allocator has returned what a burst took. Of the others there
-    may not be more at the end than there once were during the warm-up.
+    The memory may lie ``RSS_TOLERANCE`` above or below what it was at the end of the warm-up. Of the
+    others there may not be more than there once were during the warm-up.
     """
     if len(looks) <= warm:
         raise ValueError(f"{len(looks)} looks do not reach past a warm-up of {warm}")
     found = []
     reference_kib = looks[warm - 1].rss_kib
-    for minute in range(warm + 1, len(looks) + 1):
-        rss_kib = median_low([held.rss_kib for held in looks[max(0, minute - 3) : minute]])
-        change = rss_kib / reference_kib - 1
+    for minute, held in enumerate(looks[warm:], warm + 1):
+        change = held.rss_kib / reference_kib - 1
         if abs(change) > RSS_TOLERANCE:
-            found.append(f"RSS is {rss_kib} KiB after round {minute}: {change:+.1%}")
+            found.append(f"RSS is {held.rss_kib} KiB after round {minute}: {change:+.1%}")
     for name in ("descriptors", "threads", "tasks"):
         most = max(getattr(held, name) for held in looks[:warm])
         last = getattr(looks[-1], name)
