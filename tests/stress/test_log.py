@@ -49,17 +49,30 @@ class Reader:
         assert not self._thread.is_alive()
 
 
-@pytest.mark.parametrize("way", ["in small pieces", "in large pieces", "read slowly"])
-def test_every_line_is_written_once_or_counted(note: Callable[..., None], full: bool, way: str) -> None:
-    lines = (40_000 if full else 8_000) // (8 if way == "in small pieces" else 1)
+WAYS = ["in small pieces", "in large pieces", "read slowly"]
+
+
+def lines_each(way: str, *, full: bool) -> int:
+    """How many lines each thread logs."""
+    return (40_000 if full else 8_000) // (8 if way == "in small pieces" else 1)
+
+
+def logged(
+    way: str, lines: int, logger: Callable[[Journal, int], Callable[[int], None]]
+) -> tuple[Journal, str]:
+    """What is written where each of several threads logs its lines by number; the journal is closed by then.
+
+    ``logger``: makes what logs a line by its number, on the thread of that name.
+    """
     read_fd, write_fd = os.pipe()
     journal = Journal(write_fd)
     reader = Reader(read_fd, 0.005 if way == "read slowly" else 0.0)
     flushed: list[bool] = []
 
     def log(name: int) -> None:
+        log_line = logger(journal, name)
         for number in range(lines):
-            journal.log("info", f"<{name}:{number}>")
+            log_line(number)
             # While some wait for the writer, others go on: it takes a few lines at a time.
             if way == "in small pieces" and number % (10 + name) == 0:
                 flushed.append(journal.flush(60))
@@ -76,8 +89,17 @@ def test_every_line_is_written_once_or_counted(note: Callable[..., None], full: 
     reader.join()
     os.close(read_fd)
     assert all(flushed)
-    written = [(int(name), int(number)) for name, number in re.findall(r"<(\d+):(\d+)>\n", reader.text)]
-    reported = sum(int(count) for count in re.findall(r"(\d+) log lines were dropped", reader.text))
+    return journal, reader.text
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_line_is_written_once_or_counted(note: Callable[..., None], full: bool, way: str) -> None:
+    lines = lines_each(way, full=full)
+    journal, text = logged(
+        way, lines, lambda journal, name: lambda number: journal.log("info", f"<{name}:{number}>")
+    )
+    written = [(int(name), int(number)) for name, number in re.findall(r"<(\d+):(\d+)>\n", text)]
+    reported = sum(int(count) for count in re.findall(r"(\d+) log lines were dropped", text))
     note(lines=WRITERS * lines, dropped=journal.dropped)
     assert len(written) + journal.dropped == WRITERS * lines
     assert reported == journal.dropped
@@ -86,42 +108,24 @@ def test_every_line_is_written_once_or_counted(note: Callable[..., None], full: 
         assert numbers == sorted(set(numbers))
 
 
-@pytest.mark.parametrize("way", ["in small pieces", "in large pieces", "read slowly"])
+def access_logger(journal: Journal, name: int) -> Callable[[int], None]:
+    """Logs to a thread's own access log; some take more room: together they have too little, unread."""
+    mine = AccessLines(journal)
+    filling = "x" * 100 * name
+    return lambda number: mine.add(f"<{name}:{number}>{filling}\n")
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_every_access_line_is_written_once_or_counted(
     note: Callable[..., None], full: bool, way: str
 ) -> None:
     """Each thread's lines wait with it, and the writer fetches them while it adds to them."""
-    lines = (40_000 if full else 8_000) // (8 if way == "in small pieces" else 1)
-    read_fd, write_fd = os.pipe()
-    journal = Journal(write_fd)
-    reader = Reader(read_fd, 0.005 if way == "read slowly" else 0.0)
-    flushed: list[bool] = []
-
-    def log(name: int) -> None:
-        mine = AccessLines(journal)
-        # Some take more room: all of them together have too little while nobody reads.
-        filling = "x" * 100 * name
-        for number in range(lines):
-            mine.add(f"<{name}:{number}>{filling}\n")
-            if way == "in small pieces" and number % (10 + name) == 0:
-                flushed.append(journal.flush(60))
-
-    threads = [threading.Thread(target=log, args=(name,)) for name in range(WRITERS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(200)
-    reader.hurry()
-    assert journal.flush(60)
-    assert journal.close(60)
-    os.close(write_fd)
-    reader.join()
-    os.close(read_fd)
-    assert all(flushed)
-    written = re.findall(r"^<(\d+):(\d+)>(x*)$", reader.text, re.MULTILINE)
+    lines = lines_each(way, full=full)
+    journal, text = logged(way, lines, access_logger)
+    written = re.findall(r"^<(\d+):(\d+)>(x*)$", text, re.MULTILINE)
     note(lines=WRITERS * lines, dropped=journal.dropped)
     assert len(written) + journal.dropped == WRITERS * lines
-    assert len(written) == reader.text.count("<")
+    assert len(written) == text.count("<")
     assert all(len(filling) == 100 * int(name) for name, _, filling in written)
     for name in range(WRITERS):
         numbers = [int(number) for who, number, _ in written if int(who) == name]
