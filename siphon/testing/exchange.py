@@ -11,6 +11,8 @@ from siphon.threads.held import WAKE_UP, Held, Visit
 from siphon.threads.records import Records
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from siphon.client_certificate import ClientCertificate
     from siphon.messages import Request, Response
     from siphon.testing.message import Sender
@@ -33,6 +35,10 @@ class MemorySocket:
         if self.caller is not None:
             self.caller.wake()
         return len(data)
+
+    def sendmsg(self, parts: Sequence[bytes]) -> int:
+        """Takes all of it, as ``send`` does."""
+        return self.send(b"".join(parts))
 
     def recv(self, size: int) -> bytes:
         """There is nothing to read: the test's request has come whole."""

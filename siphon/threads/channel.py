@@ -6,7 +6,7 @@ import socket
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from siphon.client_certificate import ClientCertificate
 
@@ -20,13 +20,15 @@ class Socket(Protocol):
     def recv(self) -> Callable[[int], bytes]: ...
     @property
     def send(self) -> Callable[[Bytes], int]: ...
+    @property
+    def sendmsg(self) -> Callable[[Sequence[bytes]], int]: ...
     def fileno(self) -> int: ...
     def shutdown(self, how: int, /) -> None: ...
     def close(self) -> None: ...
 
 
 class Channel(Protocol):
-    """What a connection needs of its socket. Only ``send`` may be called by another thread than the owner."""
+    """What a connection needs of its socket. None but the owner calls it, except to send an answer."""
 
     @property
     def sock(self) -> Socket:
@@ -44,6 +46,11 @@ class Channel(Protocol):
 
         Any thread, under the connection's lock; what it leaves is for ``transmit``.
         """
+        ...
+
+    @property
+    def send_parts(self) -> Callable[[Sequence[bytes]], int]:
+        """As ``send``, with an answer that is in several parts; as ``socket.sendmsg`` does."""
         ...
 
     @property
@@ -78,9 +85,9 @@ class Channel(Protocol):
 
 
 class Cleartext:
-    """A socket and nothing else: ``recv``, ``send`` and ``transmit`` are the socket's own."""
+    """A socket and nothing else: what reads and what sends are the socket's own."""
 
-    __slots__ = ("recv", "send", "sock", "transmit")
+    __slots__ = ("recv", "send", "send_parts", "sock", "transmit")
 
     blocked: Final = False
     client_certificate: Final = None
@@ -89,6 +96,7 @@ class Cleartext:
         self.sock = sock
         self.recv = sock.recv
         self.send = self.transmit = sock.send
+        self.send_parts = sock.sendmsg
 
     def send_aside(self, data: bytes) -> None:
         """Sends them whole, or raises OSError: there is room in a socket from which nothing is awaited."""

@@ -169,7 +169,7 @@ class Connection:
         """
         self.incoming.discard()
         response = plain(error.status, f"{error.reason}\n", *error.fields)
-        data, _ = encoder.encode(response, "", 1, False, self.server_header)
+        data, _, _ = encoder.encode(response, "", 1, False, self.server_header)
         self.requests += 1
         if records.cells is not None:
             records.cells.answered(NONE, NONE, response.status, 0.0)
@@ -177,8 +177,10 @@ class Connection:
             records.lines.add_refusal(self, response)
         return self.answer(None, data, False)
 
-    def answer(self, exchange: Exchange | None, data: bytes, keep_alive: bool) -> int:
-        """Claims ``exchange`` and sends ``data`` as its answer: LATE, SENT or OWNER_NEEDED.
+    def answer(
+        self, exchange: Exchange | None, data: bytes, keep_alive: bool, large_body: bytes = b""
+    ) -> int:
+        """Claims ``exchange`` and sends its answer, ``data`` and ``large_body``: LATE, SENT or OWNER_NEEDED.
 
         ``exchange``: None for the acceptor's own answer to what is no request yet.
         """
@@ -195,12 +197,17 @@ class Connection:
                 if exchange.body:
                     self.exchange = None
             try:
-                sent = self._send(data)
+                sent = self.channel.send_parts((data, large_body)) if large_body else self._send(data)
             except BlockingIOError:
                 sent = 0
             except OSError:
                 self.broken = True
                 return OWNER_NEEDED
+            if large_body:
+                if sent >= len(data):  # what is left is a part of the body, which is not copied
+                    data, sent = large_body, sent - len(data)
+                else:
+                    data += large_body
             if sent < len(data):
                 self.unsent = data
                 self.sent_bytes = sent

@@ -276,14 +276,14 @@ class Exchange(Call):
         head, connection, encoder = self.head, self.connection, worker.encoder
         keep_alive = self.keep_alive and not connection.draining
         try:
-            data, keep_alive = encoder.encode(
+            data, large_body, keep_alive = encoder.encode(
                 response, head.method, head.minor_version, keep_alive, connection.server_header
             )
         except ResponseError as error:
             journal.log("error", f"{self.label}: {error}")
             response = plain(500, "handler error\n")
-            data, keep_alive = self._encode(response, encoder)
-        verdict = connection.answer(self, data, keep_alive)
+            data, large_body, keep_alive = self._encode(response, encoder)
+        verdict = connection.answer(self, data, keep_alive, large_body)
         if verdict == LATE:
             if (cells := worker.records.cells) is not None:
                 cells.late += 1
@@ -293,7 +293,7 @@ class Exchange(Call):
         if self.observed:
             self.note(response.status, len(response.body), worker.records)
 
-    def _encode(self, response: Response, encoder: Encoder) -> tuple[bytes, bool]:
+    def _encode(self, response: Response, encoder: Encoder) -> tuple[bytes, bytes, bool]:
         head, connection = self.head, self.connection
         keep_alive = self.keep_alive and not connection.draining
         return encoder.encode(response, head.method, head.minor_version, keep_alive, connection.server_header)
@@ -305,7 +305,7 @@ class Exchange(Call):
         """
         # Before the answer is out: what is still queued must not begin once it has been answered.
         self._end()
-        data, keep_alive = self._encode(response, encoder)
+        data, _, keep_alive = self._encode(response, encoder)  # it is siphon's own, hence short
         verdict = self.connection.answer(self, data, keep_alive)
         if verdict != LATE:
             self.cancel()

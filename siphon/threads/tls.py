@@ -13,6 +13,8 @@ from siphon.errors import RequestRefused
 from siphon.wire.proxy import read_header
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from siphon.threads.channel import Bytes
     from siphon.threads.tally import Fault
 
@@ -177,6 +179,10 @@ class Tls:
 
     def send(self, data: Bytes) -> int:
         """Leaves all of it to the owner, who must be told. Any thread."""
+        return 0
+
+    def send_parts(self, parts: Sequence[bytes]) -> int:
+        """As ``send``."""
         return 0
 
     def transmit(self, data: Bytes) -> int:

@@ -19,6 +19,8 @@ _OURS: Final = frozenset(
     {"connection", "content-length", "date", "server", "transfer-encoding", "keep-alive"}
 )
 _LINES_MAX: Final = 1_024
+# From here on a send of two parts costs less than to copy the body behind its head.
+_APART_BYTES: Final = 65_536
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -41,8 +43,11 @@ class Encoder:
         minor_version: int,
         keep_alive: bool,
         server_header: bool,
-    ) -> tuple[bytes, bool]:
-        """The whole message, and whether the connection may be kept.
+    ) -> tuple[bytes, bytes, bool]:
+        """The message, and whether the connection may be kept.
+
+        The message comes in two parts: the second one is a body that is too large to be copied behind
+        its head, and else empty.
 
         ``keep_alive`` is what the request and the server allow; the response's own
         ``Connection: close`` ends it too. Raises ResponseError naming a header that cannot be sent.
@@ -68,10 +73,12 @@ class Encoder:
         elif minor_version == 0:
             fields += b"Connection: keep-alive\r\n"
         if status == 204 or status == 304 or method == "HEAD":
-            return start + fields + _bodyless_length(status, method, body, length) + b"\r\n", keep_alive
+            return start + fields + _bodyless_length(status, method, body, length) + b"\r\n", b"", keep_alive
         if length is not None and length != len(body):
             raise ResponseError(f"header 'Content-Length' says {length}, but the body has {len(body)} bytes")
-        return b"%b%bContent-Length: %d\r\n\r\n%b" % (start, fields, len(body), body), keep_alive
+        if len(body) >= _APART_BYTES:
+            return b"%b%bContent-Length: %d\r\n\r\n" % (start, fields, len(body)), body, keep_alive
+        return b"%b%bContent-Length: %d\r\n\r\n%b" % (start, fields, len(body), body), b"", keep_alive
 
     def _start(self, status: int, server_header: bool) -> bytes:
         start = _start(status, self._second, server_header)

@@ -26,7 +26,8 @@ def sent(
     keep_alive: bool = True,
     server_header: bool = True,
 ) -> tuple[bytes, bool]:
-    return Encoder().encode(response, method, minor_version, keep_alive, server_header)
+    encoded = Encoder().encode(response, method, minor_version, keep_alive, server_header)
+    return encoded[0] + encoded[1], encoded[2]
 
 
 def read(data: bytes, method: str = "GET") -> tuple[h11.Response, bytes]:
@@ -176,6 +177,17 @@ def test_an_encoder_keeps_its_two_kinds_of_answers_apart(server_header: bool) ->
         assert (b"Server" in encoder.encode(Response(), "GET", 1, True, kind)[0]) is kind
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("size", [0, 65_535, 65_536, 1_000_000])
+def test_a_large_body_is_not_copied_behind_its_head(size: int, method: str) -> None:
+    body = b"x" * size
+    data, large_body, _ = Encoder().encode(Response(body=body), method, 1, True, True)
+    head, read_body = read(data + large_body, method)
+    assert dict(head.headers)[b"content-length"] == b"%d" % size
+    assert read_body == (body if method == "GET" else b"")
+    assert large_body == b"" if method == "HEAD" or size < 65_536 else large_body is body
+
+
 # The connection ----------------------------------------------------------------------------------
 
 
@@ -247,7 +259,7 @@ def test_a_field_that_would_split_the_response_is_refused_by_name(name: str, val
     for _ in range(2):  # a refused field is not remembered as a good one
         with pytest.raises(ResponseError, match=re.escape(repr(name))):
             encoder.encode(Response(headers=[("A", "b"), (name, value)]), method, 1, True, True)
-    assert encoder.encode(Response(headers={"A": "b"}), method, 1, True, True)[1]
+    assert encoder.encode(Response(headers={"A": "b"}), method, 1, True, True)[2]
 
 
 NAMES = st.one_of(
@@ -295,7 +307,7 @@ def test_an_encoder_that_has_seen_a_field_sends_it_alike(pairs: list[tuple[str, 
     outcomes = []
     for _ in range(3):
         try:
-            data, _ = encoder.encode(Response(headers=pairs), "GET", 1, True, False)
+            data, _, _ = encoder.encode(Response(headers=pairs), "GET", 1, True, False)
             outcomes.append(fields(data))
         except ResponseError as error:
             outcomes.append([("error", str(error))])
