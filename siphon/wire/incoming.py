@@ -22,6 +22,10 @@ _RECV_BYTES: Final = 65_536
 _RECV_BYTES_IN_CRUMBS: Final = 4_096
 # What is read ahead of a request that is being answered; past it the client waits.
 _AHEAD_MAX_BYTES: Final = 65_536
+# The size of a head that is remembered, for the next one to be compared with: a smaller one is matched as
+# quickly, and a larger one would stay with each connection that is idle.
+_REMEMBERED_MIN_BYTES: Final = 128
+_REMEMBERED_MAX_BYTES: Final = 2_048
 
 
 class Incoming:
@@ -38,6 +42,7 @@ class Incoming:
         "_buffer",
         "_counted_bytes",
         "_head",
+        "_last",
         "_limits",
         "_missing_bytes",
         "_reader",
@@ -56,6 +61,8 @@ class Incoming:
         # A request whose head the scanner has accepted and whose body is still arriving.
         self._head: RequestHead | None = None
         self._missing_bytes = 0
+        # The last one that it has accepted, where it is to be remembered.
+        self._last: RequestHead | None = None
         # The body that has been received so far, or that of the last request until it is taken.
         self._body: bytes | bytearray = b""
         # A request that the scanner has declined.
@@ -75,12 +82,14 @@ class Incoming:
             return self._collect(self._head, data)
         buffer = data if not self._buffer else self._joined(data)
         start = self._begin
-        head = scan(buffer, self._limits, start)
+        head = scan(buffer, self._limits, start, self._last)
         if head is NEED_MORE or head is DECLINE:
             return self._not_accepted(head is NEED_MORE, buffer, data)
         begin = head.end
         end = begin + head.content_length
         size = len(buffer)
+        if _REMEMBERED_MIN_BYTES <= begin - start <= _REMEMBERED_MAX_BYTES:
+            self._last = head
         if size < end:
             self._head = head
             self._body = bytearray(buffer[begin:])

@@ -1,6 +1,7 @@
 """The head scanner: what it accepts, what it leaves to the full reader, and that it stays linear."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -293,6 +294,60 @@ def test_an_unfinished_head_at_the_limit_is_declined() -> None:
     unfinished = BROWSER[:200]
     assert scan(unfinished, replace(LIMITS, max_header_bytes=201)) is NEED_MORE
     assert scan(unfinished, replace(LIMITS, max_header_bytes=200)) is DECLINE
+
+
+# What becomes of a head must not depend on the one before it: parts that are good or bad by themselves, and
+# lines that could belong to either side of where the fields begin.
+_LINES = st.sampled_from(
+    [b"GET / HTTP/1.1", b"POST /aaaaaaaaaaaaaaaa HTTP/1.1", b"PURGE /?x HTTP/1.1", b"GET  / HTTP/1.1"]
+) | st.sampled_from(
+    [b"CONNECT / HTTP/1.1", b"GET / HTTP/1.1\r\nA: b", b"GET / HTTP/1.1\nA: b", b"GET / HTTP/1.0", b""]
+)
+_FIELDS = st.lists(
+    st.sampled_from([b"Host: a", b"Host: b", b"A: b", b"A : b", b"Content-Length: 5", b"Content-Length: 9"])
+    | st.sampled_from([b"Connection: close", b"Connection: keep-alive", b"Expect: x", b"A: \x00", b" A: b"]),
+    max_size=4,
+)
+
+
+# How the second head's fields differ from those of the first.
+_CHANGES: dict[str, Callable[[list[bytes]], list[bytes]]] = {
+    "not at all": list,
+    "another order": lambda fields: fields[::-1],
+    "one more": lambda fields: [*fields, b"A: b"],
+    "one more that makes it bad": lambda fields: [*fields, b"Host: a"],
+    "one less": lambda fields: fields[:-1],
+    "others of the same size": lambda fields: [field.swapcase() for field in fields],
+    "bad ones of the same size": lambda fields: [field.replace(b": ", b" :") for field in fields],
+}
+
+
+@pytest.mark.parametrize("change", _CHANGES)
+@given(
+    _LINES,
+    _LINES,
+    _FIELDS,
+    st.sampled_from([LIMITS, replace(LIMITS, max_headers=2), replace(LIMITS, max_target_bytes=8)])
+    | st.integers(30, 90).map(lambda size: replace(LIMITS, max_header_bytes=size, max_body_bytes=8)),
+    st.sampled_from([b"", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"\n"]),
+)
+def test_a_head_is_judged_alike_whatever_came_before_it(
+    change: str, first: bytes, second: bytes, fields: list[bytes], limits: WireLimits, ahead: bytes
+) -> None:
+    fields = [b"Host: a", *fields]
+    last = scan(b"\r\n".join([first, *fields, b"", b""]), limits)
+    if not isinstance(last, RequestHead):
+        last = accepted(request(b"Host: a"))
+    raw = ahead + b"\r\n".join([second, *_CHANGES[change](fields), b"", b""])
+    assert scan(raw, limits, len(ahead), last) == scan(raw, limits, len(ahead))
+
+
+def test_fields_that_are_repeated_are_kept_once() -> None:
+    head = accepted(BROWSER)
+    again = scan(BROWSER.replace(b"/articles", b"/other"), LIMITS, 0, head)
+    assert isinstance(again, RequestHead)
+    assert again.target == "/other?page=2&sort=new"
+    assert again.block is head.block
 
 
 @pytest.mark.parametrize("fields", [1, 2, 10, 40])
