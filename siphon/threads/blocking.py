@@ -156,36 +156,43 @@ class BlockingLane:
         """Exchanges that wait or run here; visits count on their loop. A moment's figure, from any thread."""
         return self._submitted_exchanges - sum([worker.finished_exchanges for worker in self._workers])
 
-    def take(self, worker: BlockingWorker) -> Item | None:
-        """The next item for ``worker``, or None: it is parked then, or the lane has stopped."""
-        if worker.woken:
-            with self._lock:
-                worker.woken = False
-                self._waking = False
-        while True:
+    def serve(self, worker: BlockingWorker) -> None:
+        """Gives ``worker`` one item after the other until the lane stops. The worker's own thread."""
+        # Looked up once: who looks up what all workers share writes to its count, as they all do.
+        inbox = self._inbox
+        take = inbox.popleft
+        while not worker.stopped:
+            if worker.woken:
+                with self._lock:
+                    worker.woken = False
+                    self._waking = False
             try:
-                item = self._inbox.popleft()
-                break
+                item = take()
             except IndexError:
                 if self._park(worker):
-                    return None
-        # Where a worker is being woken, it sees what is left when it comes.
-        if self._inbox and not self._waking:
-            with self._lock:
-                following = self._next_to_wake()
-            if following is not None:
-                self._wake(following)
-        return item
+                    worker.gate.get()
+                continue
+            # Where a worker is being woken, it sees what is left when it comes.
+            if inbox and not self._waking:
+                self._wake_another()
+            worker.work(item)
+            del item  # or it stays until another comes, and this thread drops it: see Batch
+
+    def _wake_another(self) -> None:
+        with self._lock:
+            worker = self._next_to_wake()
+        if worker is not None:
+            self._wake(worker)
 
     def _park(self, worker: BlockingWorker) -> bool:
-        """Puts ``worker`` to rest, unless there is something to do after all."""
+        """Has ``worker`` rest until it is woken, unless there is something to do after all."""
         with self._lock:
             if self._inbox:
                 return False
             if self._stopping:
                 worker.stopped = True
-            else:
-                self._parked.append(worker)
+                return False
+            self._parked.append(worker)
             return True
 
     def _room(self) -> int:
@@ -268,19 +275,10 @@ class BlockingWorker(threading.Thread):
         super().start()
 
     def run(self) -> None:
-        lane = self._lane
-        while True:
-            item = lane.take(self)
-            if item is not None:
-                self._work(item)
-                self.finished += 1
-                self.finished_exchanges += item.counted
-            elif self.stopped:
-                return
-            else:
-                self.gate.get()
+        self._lane.serve(self)
 
-    def _work(self, item: Item) -> None:
+    def work(self, item: Item) -> None:
+        """Works on ``item``. This thread alone."""
         self.began = began = monotonic()
         self.item = item
         # The processor's time costs a system call: it is asked for once an item has been long.
@@ -290,6 +288,8 @@ class BlockingWorker(threading.Thread):
         except Exception as error:  # noqa: BLE001 - user code's errors are caught where they arise
             journal.log("error", f"a bug in siphon: {''.join(traceback.format_exception(error)).rstrip()}")
         self.item = None
+        self.finished += 1
+        self.finished_exchanges += item.counted
         if monotonic() - began > _LONG_S and self._may_step_back:
             self._note_long_item(began_cpu)
 

@@ -216,9 +216,7 @@ class Exchange(Call):
         if self.observed:
             self.began = monotonic()
         request = Request(self)
-        context = self.context
-        if context is None:
-            self.context = context = Context()
+        context = Context() if self.context is None else self.context
         handler = self.handler
         try:
             if handler is None:
@@ -232,7 +230,8 @@ class Exchange(Call):
         if isinstance(outcome, Response):
             self.answer(outcome, worker)
             return False
-        self.paused = (outcome, request)
+        # Not before: attributes that are set here make a dictionary, and the acceptor drops it; see Batch.
+        self.paused, self.context = (outcome, request), context
         if self.lanes.move_to_loop(self, worker.finished):
             return True
         outcome.discard()

@@ -258,15 +258,15 @@ MUTANTS: Final = (
     Mutant(
         "blocking: the waking flag stays up",
         "blocking.py",
-        "                worker.woken = False\n                self._waking = False\n",
-        "                worker.woken = False\n",
+        "                    worker.woken = False\n                    self._waking = False\n",
+        "                    worker.woken = False\n",
         "test_lanes.py",
     ),
     Mutant(
         "blocking: a worker that leaves items wakes nobody",
         "blocking.py",
-        "        if self._inbox and not self._waking:\n",
-        "        if not self._inbox and not self._waking:\n",
+        "            if inbox and not self._waking:\n",
+        "            if not inbox and not self._waking:\n",
         "test_lanes.py",
     ),
     Mutant(
