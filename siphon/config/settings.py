@@ -143,7 +143,10 @@ class ThreadSettings:
         override="loops",
     )
     blocking_min: int = setting(
-        8, _THREADS, "Threads for sync handlers that are always there; never over blocking_max by default."
+        8,
+        _THREADS,
+        "Threads that are always there in a script with sync handlers or middlewares; never over "
+        "blocking_max by default.",
     )
     blocking_max: int = setting(64, _THREADS, "The most threads for sync handlers.", override="blocking_max")
     blocking_queue_max: int = setting(

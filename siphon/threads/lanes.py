@@ -36,10 +36,14 @@ class Lanes:
         )
         self.loops: tuple[LoopWorker, ...] = ()
 
-    def start(self) -> None:
-        """Starts the loops and the first blocking workers; raises StartError."""
+    def start(self, *, blocking: bool) -> None:
+        """Starts the loops, and the first blocking workers where ``blocking``; raises StartError.
+
+        Without, there is a worker once there is something to do for it: each takes 90 KiB.
+        """
         self.loops = tuple(start_loops(self._settings.loops, self.new_records))
-        self.blocking.start()
+        if blocking:
+            self.blocking.start()
 
     def new_records(self) -> Records:
         """What one more thread that answers is to record."""

@@ -105,6 +105,7 @@ class Server:
         for server in self._settings.servers:
             router = Router(routes_on(server.name, registry.routes, names), build)
             self.listeners.append(Listener(server, router, buffered))
+        self._runs_sync_code = any(chain.lane != "loop" for chain in chains.values())
 
     def _make_admin(self, address: Address, tally: Tally) -> Admin:
         # Both stand on prometheus_client, whose import takes time and memory.
@@ -141,7 +142,7 @@ class Server:
         try:
             if self.admin is not None:
                 self.admin.start()
-            self._lanes.start()
+            self._lanes.start(blocking=self._runs_sync_code)
             # A hook may import what switches the GIL on, as the script itself may.
             with GilGuard(allow_gil=self._allow_gil):
                 self._run_hooks(self._registry.on_startup)

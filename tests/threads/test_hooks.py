@@ -268,3 +268,41 @@ def test_a_task_left_running_by_a_hook_ends_with_its_loop(serve: Callable[..., S
     module = service.module
     assert service.stop()
     assert module.seen == ["ended", "ended"]
+
+
+ONE_HANDLER = """
+    from siphon import http
+
+    @http.route("/")
+    {}def handler(req):
+        return http.Response()
+"""
+GUARD = """
+    @http.middleware
+    def guard(req):
+        return None
+"""
+SYNC_HOOK = """
+    @http.on_startup
+    def warm():
+        pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "workers"),
+    [
+        (ONE_HANDLER.format(""), 3),
+        (ONE_HANDLER.format("async ") + GUARD, 3),
+        (ONE_HANDLER.format("async "), 0),
+        (ONE_HANDLER.format("async ") + SYNC_HOOK, 1),
+    ],
+)
+def test_blocking_workers_are_there_from_the_start_where_requests_need_them(
+    serve: Callable[..., Service], script: str, workers: int
+) -> None:
+    service = serve(script, blocking_min=3)
+    assert service.server._lanes.blocking.size == workers
+    with service.connect() as client:
+        assert client.get("/").status == 200
+    assert service.server._lanes.blocking.size == workers
