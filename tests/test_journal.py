@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from contextvars import Context
 from typing import TYPE_CHECKING, Self
 
@@ -255,6 +256,33 @@ def test_a_burst_is_written_in_few_pieces(tmp_path: Path) -> None:
     assert journal.close(5)
     os.close(read_fd)
     os.close(write_fd)
+
+
+def test_what_comes_while_lines_are_written_gathers_as_well(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a writer that is quick comes for each line by itself, and takes a processor for that."""
+    write_batch = pipe.journal._write_batch
+    rounds = iter(range(10))
+
+    def write_and_find_more() -> None:
+        write_batch()
+        for number in rounds:
+            pipe.journal.log("info", f"more of it, {number}")
+            break
+
+    monkeypatch.setattr(pipe.journal, "_write_batch", write_and_find_more)
+    begin = time.monotonic()
+    pipe.journal.log("info", "the first one")
+    pipe.read_until(b"more of it, 9")
+    assert time.monotonic() - begin > 10 * 0.009
+
+
+def test_a_crowd_of_lines_does_not_gather(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("siphon.journal._GATHER_S", 3600.0)
+    for number in range(QUEUE_MAX // 4):
+        pipe.journal.log("info", f"line {number}")
+    pipe.read_until(f"line {QUEUE_MAX // 4 - 1}\n".encode())
 
 
 def test_flush_waits_for_all_that_was_logged_before(pipe: Pipe) -> None:
