@@ -31,8 +31,6 @@ class Head(Protocol):
     """What a Request reads of the head that the wire parsed."""
 
     @property
-    def method(self) -> str: ...
-    @property
     def target(self) -> str: ...
 
     def fields(self) -> list[tuple[bytes, bytes]]:
@@ -45,6 +43,7 @@ class Head(Protocol):
 class Source(Protocol):
     """What a Request reads from: an exchange on a connection, or a test's."""
 
+    method: str
     path_params: dict[str, str] | None
 
     @property
@@ -247,7 +246,7 @@ class Request:
     _asked: Asked | None = None
 
     def __init__(self, source: Source) -> None:
-        self.method = source.head.method
+        self.method = source.method
         """The method as received; it stays ``"HEAD"`` where a GET handler answers it."""
         self._source = source
 

@@ -197,6 +197,8 @@ class Router[T]:
         if node is None or node.other is None:
             return self._not_found
         built, names = node.by_method[method] if method in node.by_method else node.other  # noqa: SIM401 - as in match
+        if len(names) == 1:  # as most that have any: this takes a third of the time
+            return built, {names[0]: values[0]}
         # A 405 and a 204 name no parameters, and leave the values unused.
         return built, dict(zip(names, values, strict=False)) if names else None
 

@@ -218,8 +218,6 @@ def test_a_reason_phrase_is_the_registered_one(status: int, phrase: str) -> None
 class Head:
     """The head of a request, as the wire gives it."""
 
-    method = "GET"
-
     def __init__(self, target: str, *fields: tuple[bytes, bytes]) -> None:
         self.target = target
         self._fields = list(fields)
@@ -243,6 +241,7 @@ class Source:
     client_certificate: ClientCertificate | None = None
     body: bytes = b"body"
     disconnected: bool = False
+    method: str = "GET"
 
 
 def made(target: str = "/", *fields: tuple[bytes, bytes], trusted: str | None = None) -> Request:

@@ -107,7 +107,6 @@ def response_of(message: bytes) -> Response:
 class _GivenHead:
     """A head that was never received."""
 
-    method: str
     target: str
     pairs: tuple[tuple[str, str], ...]
 
@@ -122,6 +121,7 @@ class _GivenHead:
 class _Given:
     """What a MockRequest reads from."""
 
+    method: str
     head: _GivenHead
     body: bytes
     path_params: dict[str, str] | None
@@ -156,9 +156,10 @@ class MockRequest(Request):
         sender = Sender(client, scheme, client_cert)
         query = f"?{urlencode(query_params, doseq=True)}" if query_params else ""
         pairs = tuple([] if headers is None else Headers(headers).pairs)
-        head = _GivenHead(method.upper(), quote(path) + query, pairs)
+        head = _GivenHead(quote(path) + query, pairs)
         super().__init__(
             _Given(
+                method.upper(),
                 head,
                 _content(body),
                 path_params,

@@ -201,7 +201,7 @@ class Acceptor(threading.Thread):
     def _dispatch(self, connection: Connection, head: RequestHead) -> None:
         listener, incoming, now = connection.listener, connection.incoming, self.now
         try:
-            chain, path_params = listener.router.match(head.method, head.target)
+            chain, path_params = listener.router.match(*head[:2])
         except RequestRefused as error:
             self._refuse(connection, error)
             return
@@ -214,7 +214,7 @@ class Acceptor(threading.Thread):
         connection.state = after(connection.state, DISPATCHED)
         connection.deadline = now + listener.request_timeout_s
         # Nobody else knows the exchange yet, so none of this needs the lock.
-        connection.input_waits = incoming.kept_bytes > 0 or not connection.reading
+        connection.input_waits = incoming.buffer != b"" or not connection.reading
         (self._for_loops if chain.first_is_async else self._for_workers).append(exchange)
 
     def _hand_over(self) -> None:

@@ -47,6 +47,8 @@ class Exchange(Call):
         "keep_alive",
         "lanes",
         "loop_worker",
+        "method",
+        "minor_version",
         "observed",
         "path_params",
         "started",
@@ -82,20 +84,20 @@ class Exchange(Call):
         self.chain = chain
         # Asked here, once, of objects that all threads share.
         self.handler = chain.lone_handler
-        self.observed = lanes.observes
-        if self.observed:
+        self.observed = observed = lanes.observes
+        if observed:
             self.began = 0.0  # when a worker or a loop first turned to it
-        self.keep_alive = head.keep_alive and connection.requests < connection.listener.keep_alive_requests
+        self.method, _, self.minor_version, keep_alive, _, _, _ = head
+        self.keep_alive = keep_alive and connection.requests < connection.listener.keep_alive_requests
         self.claimed = False  # by whoever answers it, or sees to it that nobody will
         self.connection, self.lanes = connection, lanes
-        self.head, self.body = head, body
-        self.path_params, self.started = path_params, now
+        self.head, self.body, self.path_params, self.started = head, body, path_params, now
         self.loop_worker: LoopWorker | None = None
 
     @property
     def label(self) -> str:
         """What is being worked on, for people."""
-        return f"{self.head.method} {self.head.target}"
+        return f"{self.method} {self.head.target}"
 
     @property
     def peer(self) -> str:
@@ -272,11 +274,11 @@ class Exchange(Call):
 
     def answer(self, response: Response, worker: Worker) -> None:
         """Encodes and sends ``response``, unless the exchange has been answered or is over."""
-        head, connection, encoder = self.head, self.connection, worker.encoder
+        connection, encoder = self.connection, worker.encoder
         keep_alive = self.keep_alive and not connection.draining
         try:
             data, large_body, keep_alive = encoder.encode(
-                response, head.method, head.minor_version, keep_alive, connection.server_header
+                response, self.method, self.minor_version, keep_alive, connection.server_header
             )
         except ResponseError as error:
             journal.log("error", f"{self.label}: {error}")
@@ -293,9 +295,9 @@ class Exchange(Call):
             self.note(response.status, len(response.body), worker.records)
 
     def _encode(self, response: Response, encoder: Encoder) -> tuple[bytes, bytes, bool]:
-        head, connection = self.head, self.connection
+        connection = self.connection
         keep_alive = self.keep_alive and not connection.draining
-        return encoder.encode(response, head.method, head.minor_version, keep_alive, connection.server_header)
+        return encoder.encode(response, self.method, self.minor_version, keep_alive, connection.server_header)
 
     def overrule(self, response: Response, encoder: Encoder, records: Records) -> int:
         """Claims and answers the exchange instead of its handler, and ends the work; as ``answer`` returns.
@@ -326,7 +328,7 @@ class Exchange(Call):
         """
         duration_s = monotonic() - self.started
         if records.cells is not None:
-            records.cells.answered(self.chain.pattern, self.head.method, status, duration_s)
+            records.cells.answered(self.chain.pattern, self.method, status, duration_s)
         if records.lines is not None:
             records.lines.add_exchange(self, status, body_bytes, duration_s)
         # Dropped by whoever made it, most likely: see Batch.

@@ -93,7 +93,11 @@ _find_fields: Final = re.compile(rb"([^:]++):[ \t]*+([^\r]*+)\r\n").findall
 
 
 class RequestHead(NamedTuple):
-    """A request line and its fields. Made by the thread that reads, read by a worker, changed by nobody."""
+    """A request line and its fields. Made by the thread that reads, read by a worker, changed by nobody.
+
+    Where each request passes it is unpacked: an attribute's descriptor is one for all threads, and each
+    of them counts its use, in memory that their processors then take from each other.
+    """
 
     method: str
     """As received: methods are case-sensitive (RFC 9110 9.1)."""

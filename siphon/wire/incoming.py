@@ -39,7 +39,6 @@ class Incoming:
         "_begin",
         "_body",
         "_budget",
-        "_buffer",
         "_counted_bytes",
         "_head",
         "_last",
@@ -47,6 +46,7 @@ class Incoming:
         "_missing_bytes",
         "_reader",
         "appetite_bytes",
+        "buffer",
     )
 
     def __init__(self, limits: WireLimits, budget: Budget) -> None:
@@ -54,9 +54,9 @@ class Incoming:
         self._budget = budget
         # What of it has been counted in: bodies that arrive or wait to be taken, and what is read ahead.
         self._counted_bytes = 0
-        # What has come and is no request yet, from ``_begin`` on: pipelined requests are cut off it
-        # without a copy of the rest for each.
-        self._buffer = b""
+        self.buffer = b""
+        """What has come and is no request yet; requests that were cut off it may still be in front."""
+        # Where it begins in there.
         self._begin = 0
         # A request whose head the scanner has accepted and whose body is still arriving.
         self._head: RequestHead | None = None
@@ -80,13 +80,15 @@ class Incoming:
             return self._read(self._reader, data)
         if self._head is not None:
             return self._collect(self._head, data)
-        buffer = data if not self._buffer else self._joined(data)
-        start = self._begin
+        if self.buffer:
+            buffer, start = self._joined(data), self._begin
+        else:
+            buffer, start = data, 0
         head = scan(buffer, self._limits, start, self._last)
         if head is NEED_MORE or head is DECLINE:
             return self._not_accepted(head is NEED_MORE, buffer, data)
-        begin = head.end
-        end = begin + head.content_length
+        _, _, _, _, length, begin, _ = head
+        end = begin + length
         size = len(buffer)
         if _REMEMBERED_MIN_BYTES <= begin - start <= _REMEMBERED_MAX_BYTES:
             self._last = head
@@ -99,11 +101,11 @@ class Incoming:
             return None
         if size > end:
             self._set_rest(buffer, end)
-        elif self._buffer:
+        elif buffer is not data:
             self._set_rest(b"", 0)
-        if head.content_length or self._counted_bytes:
+        if length or self._counted_bytes:
             self._body = buffer[begin:end]
-            self._count(head.content_length + size - end)
+            self._count(length + size - end)
         return head
 
     def _not_accepted(self, need_more: bool, buffer: bytes, data: bytes) -> RequestHead | None:
@@ -118,7 +120,7 @@ class Incoming:
         if stray or (need_more and (not data or size - len(data) <= _STRAY_BYTES)):
             if not stray and buffer.find(b"\n", begin) < 0:
                 _check_line_so_far(buffer[begin:], size, self._limits)
-            self._buffer = buffer
+            self.buffer = buffer
             return None
         self._set_rest(b"", 0)
         self._reader = _full_reader(self._limits)
@@ -126,11 +128,11 @@ class Incoming:
 
     def _joined(self, data: bytes) -> bytes:
         if data:
-            self._set_rest(self._buffer[self._begin :] + data, 0)
-        return self._buffer
+            self._set_rest(self.buffer[self._begin :] + data, 0)
+        return self.buffer
 
     def _set_rest(self, buffer: bytes, begin: int) -> None:
-        self._buffer = buffer
+        self.buffer = buffer
         self._begin = begin
 
     def _count(self, size: int) -> None:
@@ -175,7 +177,7 @@ class Incoming:
     @property
     def kept_bytes(self) -> int:
         """How much is buffered behind the last whole request, or of a head that is not whole."""
-        return len(self._buffer) - self._begin
+        return len(self.buffer) - self._begin
 
     @property
     def in_body(self) -> bool:
@@ -187,7 +189,7 @@ class Incoming:
         """Whether anything of a next request is there; a line end that some send after a body is nothing."""
         if self._head is not None or self._reader is not None:
             return True
-        return self.kept_bytes > _STRAY_BYTES or self._buffer[self._begin :] not in _STRAY
+        return self.kept_bytes > _STRAY_BYTES or self.buffer[self._begin :] not in _STRAY
 
     @property
     def body_bytes_received(self) -> int:
