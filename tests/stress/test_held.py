@@ -241,7 +241,7 @@ def test_a_member_that_finds_its_request_ended_leaves_the_answer_to_whoever_has_
     failed = threading.Event()
     encode, fail = Exchange._encode, Exchange._fail
 
-    def encode_once_it_has_failed(exchange: Exchange, *arguments: Any) -> tuple[bytes, bool]:
+    def encode_once_it_has_failed(exchange: Exchange, *arguments: Any) -> tuple[bytes, bytes, bool]:
         assert exchange.ended
         service.module.ended.set()
         assert failed.wait(20)
