@@ -109,6 +109,10 @@ async def names(req):
         await client.get("/")
     seen.update(thread.name for thread in threading.enumerate())
     return http.Response(body=" ".join(seen))
+
+@http.route("/blocking")
+def blocking(req):
+    return http.Response()
 """
 
 
