@@ -48,8 +48,7 @@ class Channel(Protocol):
         """
         ...
 
-    @property
-    def send_parts(self) -> Callable[[Sequence[bytes]], int]:
+    def send_parts(self, parts: Sequence[bytes]) -> int:
         """As ``send``, with an answer that is in several parts; as ``socket.sendmsg`` does."""
         ...
 
@@ -85,9 +84,9 @@ class Channel(Protocol):
 
 
 class Cleartext:
-    """A socket and nothing else: what reads and what sends are the socket's own."""
+    """A socket and nothing else: ``recv``, ``send`` and ``transmit`` are the socket's own."""
 
-    __slots__ = ("recv", "send", "send_parts", "sock", "transmit")
+    __slots__ = ("recv", "send", "sock", "transmit")
 
     blocked: Final = False
     client_certificate: Final = None
@@ -96,7 +95,10 @@ class Cleartext:
         self.sock = sock
         self.recv = sock.recv
         self.send = self.transmit = sock.send
-        self.send_parts = sock.sendmsg
+
+    def send_parts(self, parts: Sequence[bytes]) -> int:
+        """Sends what fits into the socket's buffer."""
+        return self.sock.sendmsg(parts)
 
     def send_aside(self, data: bytes) -> None:
         """Sends them whole, or raises OSError: there is room in a socket from which nothing is awaited."""
