@@ -28,8 +28,8 @@ others run on a Python with a GIL. Of servers measured with several choices of o
 lines below a table. "Server CPU" is the processor time of the server's processes for one request; in "RSS"
 memory that several processes share counts in each. Latencies are those of requests that were sent: what wrk
 adds to its own percentiles, for those that a client of another kind would have sent meanwhile, is taken off.
-wrk sends the same bytes again and again, as few clients but those of an API do; siphon profits from that, since
-it compares fields that repeat instead of reading them anew: in `echo`, the one scenario with many, by a tenth.
+wrk sends the same bytes again and again, as few clients but those of an API do. siphon profits from that: it
+compares fields that repeat instead of reading them anew, in `echo`, the one scenario with many, for a tenth.
 
 ![siphon beside other servers](benchmarks.svg)
 """
