@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 QUEUE_MAX: Final = 20_000
 QUEUE_MAX_CHARS: Final = 16 * 1024 * 1024
 LEVELS: Final[dict[str, int]] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
-# How long the writer lets lines gather before it writes: to wake it costs who logs more than a line does,
-# and to come for each line by itself took a tenth of the processor's time while requests were logged.
+# How long the writer lets lines gather before it writes: to wake it costs who logs more than a line does, and
+# under a steady stream it would come for each few lines by itself, without a pause.
 _GATHER_S: Final = 0.01
 # As many as are not left to gather any longer.
 _CROWD: Final = QUEUE_MAX // 4

@@ -201,7 +201,7 @@ class Acceptor(threading.Thread):
     def _dispatch(self, connection: Connection, head: RequestHead) -> None:
         listener, incoming, now = connection.listener, connection.incoming, self.now
         try:
-            chain, path_params = listener.router.match(*head[:2])
+            chain, path_params = listener.router.match(*head[:2])  # the method and the target
         except RequestRefused as error:
             self._refuse(connection, error)
             return
