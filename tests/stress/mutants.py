@@ -130,9 +130,9 @@ MUTANTS: Final = (
     Mutant(
         "close: a worker closes after a failed send",
         "connection.py",
-        "                self.broken = True\n                return OWNER_NEEDED\n            if sent",
+        "                self.broken = True\n                return OWNER_NEEDED\n            if large_body",
         "                self.broken = True\n                self.channel.sock.close()\n"
-        "                return OWNER_NEEDED\n            if sent",
+        "                return OWNER_NEEDED\n            if large_body",
         "test_closing.py",
     ),
     Mutant(
@@ -356,8 +356,8 @@ MUTANTS: Final = (
     Mutant(
         "log: the writer sleeps and counts as awake",
         "./journal.py",
-        "            self._awake = False\n            self._idle.notify_all()\n",
-        "            self._idle.notify_all()\n",
+        "                self._awake = False\n                self._idle.notify_all()\n",
+        "                self._idle.notify_all()\n",
         "test_log.py",
     ),
     Mutant(
