@@ -169,13 +169,13 @@ class Connection:
         """
         self.incoming.discard()
         response = plain(error.status, f"{error.reason}\n", *error.fields)
-        data, _, _ = encoder.encode(response, "", 1, False, self.server_header)
+        data, large_body, _ = encoder.encode(response, "", 1, False, self.server_header)
         self.requests += 1
         if records.cells is not None:
             records.cells.answered(NONE, NONE, response.status, 0.0)
         if records.lines is not None:
             records.lines.add_refusal(self, response)
-        return self.answer(None, data, False)
+        return self.answer(None, data, False, large_body)
 
     def answer(
         self, exchange: Exchange | None, data: bytes, keep_alive: bool, large_body: bytes = b""

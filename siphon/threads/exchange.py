@@ -306,8 +306,8 @@ class Exchange(Call):
         """
         # Before the answer is out: what is still queued must not begin once it has been answered.
         self._end()
-        data, _, keep_alive = self._encode(response, encoder)  # it is siphon's own, hence short
-        verdict = self.connection.answer(self, data, keep_alive)
+        data, large_body, keep_alive = self._encode(response, encoder)
+        verdict = self.connection.answer(self, data, keep_alive, large_body)
         if verdict != LATE:
             self.cancel()
             if self.observed:

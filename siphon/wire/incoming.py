@@ -170,6 +170,7 @@ class Incoming:
         """Drops everything: no more requests will be read."""
         self._reader = None
         self._head = None
+        self._last = None
         self._body = b""
         self._set_rest(b"", 0)
         self._recount(0)
