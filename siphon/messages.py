@@ -212,11 +212,6 @@ class Response:
         """One field by its name in any case, repeated values joined; None where it is not set."""
         return self.headers.get(name)
 
-    def parts(self) -> tuple[int, list[tuple[str, str]] | None, bytes]:
-        """Status, fields in order (None where there are none) and body, as they will be sent."""
-        headers = self._headers
-        return self._status, None if headers is None else headers.pairs, self._body
-
     def raise_for_status(self) -> Response:
         """Returns the response, or raises HTTPStatusError where the status is 400 or more."""
         if self._status < 400:

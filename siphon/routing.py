@@ -135,9 +135,10 @@ class Router[T]:
         path = target[: target.index("?")] if "?" in target else target
         # `in` and `[]`, not `get`: on 3.13 `dict.get` holds the dictionary's lock, and where it meets a key
         # that another thread made it takes the lock once more, which costs 25 us.
-        if path not in self._plain:
+        plain = self._plain
+        if path not in plain:
             return self._search(method, path)
-        answers = self._plain[path]
+        answers = plain[path]
         return answers[method] if method in answers else self._plain_other[path]
 
     def entries(self) -> list[Entry]:

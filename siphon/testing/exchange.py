@@ -102,13 +102,14 @@ class Caller(Held):
     Meanwhile it is the blocking worker of its exchange, so that a sync handler costs no change of thread.
     """
 
-    __slots__ = ("_exchange", "encoder", "finished", "records")
+    __slots__ = ("_exchange", "encoder", "finished", "observes", "records")
 
     def __init__(self, exchange: HarnessExchange, encoder: Encoder) -> None:
         super().__init__()
         self._exchange = exchange
         self.encoder = encoder
         self.records = Records()
+        self.observes = False
         self.finished = 0
 
     def wake(self) -> None:

@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from siphon.config.settings import ListenerSettings
     from siphon.script.registry import Hook, Middleware, Route
     from siphon.testing.message import Sender
+    from siphon.threads.batch import Batch
     from siphon.threads.buffered import BufferedBytes
-    from siphon.threads.connection import HandedOver
+    from siphon.threads.exchange import Exchange
 
 _STOP_GRACE_S: Final = 5.0
 # Sync members run on the thread that makes the request. These are for what goes on after its answer.
@@ -65,15 +66,15 @@ class InProcessServer:
     def __init__(self, context: Context) -> None:
         """``context``: what every request, hook and task begins with."""
         self._context = context
-        self._lanes = Lanes(_THREADS, access_log=False, dev=False)
+        self.lanes = Lanes(_THREADS, access_log=False, dev=False)
         self._loop = LoopWorker(0, Records(), context.copy())
-        self._lanes.loops = (self._loop,)
+        self.lanes.loops = (self._loop,)
         self._loop.start()
 
     def kick(self, connection: Connection) -> None:
         """Nothing is ever left to do for a connection in memory."""
 
-    def take_back(self, handed_over: HandedOver) -> None:
+    def take_back(self, handed_over: Batch | Exchange) -> None:
         """It is dropped by whoever has it."""
 
     # Requests ----------------------------------------------------------------------------------
@@ -110,8 +111,7 @@ class InProcessServer:
             found = dict(path_params)
         body = connection.incoming.take_body()
         connection.requests += 1
-        exchange = HarnessExchange(connection, self._lanes, head, body, chain, found, now)
-        exchange.counted_bytes = len(body)
+        exchange = HarnessExchange(connection, head, body, chain, found, now)
         exchange.deadline = now + site.request_timeout_s
         exchange.error = None
         exchange.sender = sender
@@ -162,12 +162,12 @@ class InProcessServer:
     def stop(self) -> None:
         """Cancels what is left, and lets the threads end. Once; any thread."""
         self._loop.stop()
-        self._lanes.blocking.stop()
+        self.lanes.blocking.stop()
 
     def join(self) -> bool:
         """Waits for the threads after ``stop``; False where one is still at code of the script's."""
         self._loop.join(_STOP_GRACE_S)
-        if not self._lanes.blocking.join(_STOP_GRACE_S) or self._loop.is_alive():
+        if not self.lanes.blocking.join(_STOP_GRACE_S) or self._loop.is_alive():
             return False
         self._loop.close()
         return True

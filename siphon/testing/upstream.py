@@ -159,9 +159,11 @@ class CannedTransport:
                 "body": request.body,
             }
         )
-        status, fields, body = self._upstream.answer(request).parts()
-        lower = [(name.lower(), value) for name, value in fields or ()]
-        return ClientResponse(status, lower, body, method=request.method, url=str(request.url))
+        response = self._upstream.answer(request)
+        lower = [(name.lower(), value) for name, value in response.headers.pairs]
+        return ClientResponse(
+            response.status, lower, response.body, method=request.method, url=str(request.url)
+        )
 
     def release(self) -> None:
         """There is nothing to close."""

@@ -20,24 +20,21 @@ from siphon.wire.encode import Encoder
 from siphon.wire.states import (
     BODY,
     CLOSED,
-    DISPATCHED,
     HEAD,
     IDLE,
     LINGERING,
     RUNNING,
     SENDING,
-    after,
 )
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from siphon.threads.connection import HandedOver
+    from siphon.threads.batch import Batch
     from siphon.threads.lanes import Lanes
     from siphon.threads.listener import Listener
     from siphon.threads.tally import Fault
-    from siphon.wire.head import RequestHead
 
 _HAND_OVERS_A_TURN: Final = 16  # a refusal lets the next pipelined request go ahead: a row must end
 # What a client that speaks TLS understands: a fatal alert, "protocol version" (RFC 8446 section 6).
@@ -61,13 +58,11 @@ class Acceptor(threading.Thread):
         self, number: int, listeners: list[Listener], lanes: Lanes, drained: Callable[[Acceptor], None]
     ) -> None:
         super().__init__(name=f"siphon-{self.kind}-{number}", daemon=True)
-        self._lanes = lanes
+        self.lanes = lanes
         self._drained = drained
         self._lock = threading.Lock()
         self._kicked: list[Connection] = []
-        self._woken = False
-        self._aborting = False
-        self.draining = False
+        self._woken = self._aborting = self.draining = False
         # This thread's own.
         self._poller = make_poller()
         self._poll = self._poller.poll
@@ -78,8 +73,8 @@ class Acceptor(threading.Thread):
         self._drain_begun = False
         self.now = monotonic()
         self._wheel = Wheel(self.now)
-        # What other threads have given back. A deque's ends may be used by several.
-        self._taken_back: deque[HandedOver] = deque()
+        # What other threads have given back. A deque may be filled by several, and cleared meanwhile.
+        self._taken_back: deque[Batch | Exchange] = deque()
         self._for_loops: list[Exchange] = []
         self._for_workers: list[Exchange] = []
         self._poller.register(self._wakeup.fd)
@@ -96,7 +91,7 @@ class Acceptor(threading.Thread):
         if wake:
             self._wakeup.set()
 
-    def take_back(self, handed_over: HandedOver) -> None:
+    def take_back(self, handed_over: Batch | Exchange) -> None:
         """Gets what it has handed over and nobody needs any more, to drop it in its next turn."""
         self._taken_back.append(handed_over)
 
@@ -132,16 +127,15 @@ class Acceptor(threading.Thread):
         next_due = min(self._wheel.next_due, self._admission.resume_at)
         events = self._poll(None if next_due == inf else max(0.0, next_due - self.now))
         self.now = now = monotonic()
-        for _ in range(len(self._taken_back)):
-            self._taken_back.popleft().let_go()
-        connections = self.connections
+        self._taken_back.clear()
+        connections, read, readable = self.connections, self._read, READABLE
         for fd, mask in events:
             if fd in connections:
                 connection = connections[fd]
-                if mask != READABLE and mask & WRITABLE and connection.state == SENDING:
+                if mask != readable and mask & WRITABLE and connection.state == SENDING:
                     self._flush(connection)
                 else:
-                    self._read(connection)
+                    read(connection)
             elif fd == self._wakeup.fd:
                 self._attend_kicked()
             else:
@@ -172,11 +166,18 @@ class Acceptor(threading.Thread):
         if not data:
             self._end_of_input(connection)
             return
+        if connection.state == IDLE or connection.state in _ARRIVING:
+            self._advance(connection, data)
+        else:
+            self._keep(connection, data)
+
+    def _keep(self, connection: Connection, data: bytes) -> None:
+        """Keeps what has come while an answer was awaited, if it still is."""
         with connection.lock:
             state = connection.state
             busy = state in _BEING_ANSWERED
             if busy:
-                connection.input_waits = True
+                connection.kick_wanted = True
         if busy:
             if not connection.incoming.keep(data):
                 connection.reading = False
@@ -186,43 +187,41 @@ class Acceptor(threading.Thread):
 
     def _advance(self, connection: Connection, data: bytes) -> None:
         """Goes on with the request that is arriving; the connection is the acceptor's."""
+        incoming, listener = connection.incoming, connection.listener
         try:
-            head = connection.incoming.receive(data)
+            head = incoming.receive(data)
+            if head is None:
+                self._await_rest(connection)
+                return
+            chain, path_params = listener.match(head[0], head[1])  # the method and the target
         except RequestRefused as error:
             self._refuse(connection, error)
             return
-        if head is not None:
-            self._dispatch(connection, head)
-        elif connection.incoming.in_body:
+        now = self.now
+        connection.requests = requests = connection.requests + 1
+        if requests >= listener.keep_alive_requests:
+            connection.draining = True
+        exchange = Exchange(connection, head, incoming.take_body(), chain, path_params, now)
+        connection.exchange = exchange
+        # Nobody else knows the exchange yet, so none of this needs the lock.
+        connection.state = RUNNING  # as after DISPATCHED: it was the acceptor's, and no answer awaited
+        connection.deadline = now + listener.request_timeout_s
+        if incoming.buffer or not connection.reading:
+            connection.kick_wanted = True
+        (self._for_loops if chain.first_is_async else self._for_workers).append(exchange)
+
+    def _await_rest(self, connection: Connection) -> None:
+        """The request is not whole: moves its deadline."""
+        if connection.incoming.in_body:
             connection.body_arrives(self.now)
         elif connection.state == IDLE and connection.incoming.begun:
             connection.head_begins(self.now)
 
-    def _dispatch(self, connection: Connection, head: RequestHead) -> None:
-        listener, incoming, now = connection.listener, connection.incoming, self.now
-        try:
-            chain, path_params = listener.router.match(*head[:2])  # the method and the target
-        except RequestRefused as error:
-            self._refuse(connection, error)
-            return
-        body = incoming.take_body()
-        connection.requests += 1
-        exchange = Exchange(connection, self._lanes, head, body, chain, path_params, now)
-        if body:
-            exchange.counted_bytes = len(body)
-        connection.exchange = exchange
-        connection.state = after(connection.state, DISPATCHED)
-        connection.deadline = now + listener.request_timeout_s
-        # Nobody else knows the exchange yet, so none of this needs the lock.
-        connection.input_waits = incoming.buffer != b"" or not connection.reading
-        (self._for_loops if chain.first_is_async else self._for_workers).append(exchange)
-
     def _hand_over(self) -> None:
         for_loops, self._for_loops = self._for_loops, []
         for_workers, self._for_workers = self._for_workers, []
-        for exchange in self._lanes.submit(self, for_loops, for_workers):
-            if self._records.cells is not None:
-                self._records.cells.shed += 1
+        for exchange in self.lanes.submit(self, for_loops, for_workers):
+            self._records.count_shed()
             response = plain(503, "over capacity\n", ("Retry-After", "1"))
             if exchange.overrule(response, self._encoder, self._records) == OWNER_NEEDED:
                 self._attend(exchange.connection)
@@ -270,7 +269,7 @@ class Acceptor(threading.Thread):
             state = connection.state
             broken = connection.broken
             if state == IDLE:
-                connection.input_waits = False
+                connection.kick_wanted = connection.end_of_input
         if state == CLOSED:
             return
         if broken:
@@ -330,7 +329,7 @@ class Acceptor(threading.Thread):
     def _end_of_input(self, connection: Connection) -> None:
         """The client has sent FIN. It may have half-closed: what had arrived whole is still answered."""
         with connection.lock:
-            connection.end_of_input = True
+            connection.end_of_input = connection.kick_wanted = True
             state = connection.state
             exchange = connection.unanswered
         if state == IDLE and connection.incoming.begun:
@@ -388,7 +387,7 @@ class Acceptor(threading.Thread):
         self._admission.end()
         self._drain_begun = True
         for connection in self.connections.values():
-            connection.draining = True
+            connection.draining = connection.kick_wanted = True
             self._hurry(connection)
 
     def _hurry(self, connection: Connection) -> None:

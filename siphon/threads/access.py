@@ -38,7 +38,8 @@ class AccessLines:
 
     def add_exchange(self, exchange: Exchange, status: int, body_bytes: int, duration_s: float) -> None:
         """Adds a request and what became of it. Once, by whoever has claimed it."""
-        connection, method = exchange.connection, exchange.method
+        connection = exchange.connection
+        method, target, minor_version, _, _, _, _ = exchange.head
         client = connection.peer if not connection.trusted_proxies else Request(exchange).client
         # A literal, and no constant of the module's: that would be counted by all threads; see RequestHead.
         no_body = method == "HEAD" or status in (204, 205, 304)
@@ -47,9 +48,9 @@ class AccessLines:
             time(),
             client,
             method,
-            exchange.head.target,
+            target,
             connection.scheme,
-            "HTTP/1.1" if exchange.minor_version == 1 else f"HTTP/1.{exchange.minor_version}",
+            "HTTP/1.1" if minor_version == 1 else f"HTTP/1.{minor_version}",
             status,
             0 if no_body else body_bytes,
             duration_s * 1000,

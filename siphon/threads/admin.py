@@ -53,6 +53,7 @@ class Inline(Lanes):
         # What an exchange asks of the worker that runs it.
         self.encoder = Encoder()
         self.records = Records()
+        self.observes = False
         self.finished = 0
 
     def submit(self, owner: Owner, for_loops: list[Exchange], for_workers: list[Exchange]) -> list[Exchange]:

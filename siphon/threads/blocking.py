@@ -154,6 +154,8 @@ class BlockingLane:
     @property
     def load(self) -> int:
         """Exchanges that wait or run here; visits count on their loop. A moment's figure, from any thread."""
+        if not self._submitted_exchanges:
+            return 0  # in a script that is all async; asked in each turn of an acceptor
         return self._submitted_exchanges - sum([worker.finished_exchanges for worker in self._workers])
 
     def serve(self, worker: BlockingWorker) -> None:
@@ -256,6 +258,7 @@ class BlockingWorker(threading.Thread):
         self._lane = lane
         self.encoder = Encoder()
         self.records = records
+        self.observes = records.wanted
         # Not a Lock: on 3.13 a taken one is tried 40 times, with a sched_yield each, before it parks.
         self.gate: SimpleQueue[None] = SimpleQueue()
         self.begun = False

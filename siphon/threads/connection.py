@@ -13,7 +13,6 @@ from siphon.threads.tally import NONE
 from siphon.wire.incoming import Incoming
 from siphon.wire.proxied import ProxiedIncoming
 from siphon.wire.states import (
-    ANSWERED,
     ANSWERED_LAST,
     ANSWERED_PARTLY,
     BODY,
@@ -29,8 +28,10 @@ from siphon.wire.states import (
 
 if TYPE_CHECKING:
     from siphon.errors import RequestRefused
+    from siphon.threads.batch import Batch
     from siphon.threads.channel import Channel
     from siphon.threads.exchange import Exchange
+    from siphon.threads.lanes import Lanes
     from siphon.threads.listener import Site
     from siphon.threads.records import Records
     from siphon.wire.encode import Encoder
@@ -47,15 +48,12 @@ SENT: Final = 1
 OWNER_NEEDED: Final = 2  # the acceptor has something left to do
 
 
-class HandedOver(Protocol):
-    """What an acceptor has handed over to a lane, and gets back."""
-
-    def let_go(self) -> None:
-        """Takes what has been answered from its connections. The acceptor alone."""
-
-
 class Owner(Protocol):
     """Whoever reads a connection, flushes and closes it: an acceptor, or a test."""
+
+    @property
+    def lanes(self) -> Lanes:
+        """The workers that run what comes on the connection."""
 
     @property
     def draining(self) -> bool:
@@ -64,7 +62,7 @@ class Owner(Protocol):
     def kick(self, connection: Connection) -> None:
         """Asks for a look at ``connection``. Any thread."""
 
-    def take_back(self, handed_over: HandedOver) -> None:
+    def take_back(self, handed_over: Batch | Exchange) -> None:
         """Gets what it has handed over and nobody needs any more, to drop it. Any thread."""
 
 
@@ -72,10 +70,11 @@ class Connection:
     """An HTTP/1 connection, over a channel that may be TLS.
 
     Its acceptor reads, flushes and closes. Any other thread may call ``answer`` and nothing else.
-    ``lock`` guards ``state``, ``exchange.claimed``, ``answered_at``, ``unsent``, ``input_waits``,
+    ``lock`` guards ``state``, ``exchange.claimed``, ``answered_at``, ``unsent``, ``kick_wanted``,
     ``broken``, ``end_of_input`` and the descriptor: whoever sends holds it, and so does the acceptor when
     it closes, so that nobody can write into a descriptor that has been given away. Under it there is one
-    non-blocking send and no other I/O.
+    non-blocking send and no other I/O. The acceptor may look at ``state`` without it: the states that are
+    its own nobody else leaves.
     """
 
     __slots__ = (
@@ -93,9 +92,9 @@ class Connection:
         "exchange",
         "fd",
         "incoming",
-        "input_waits",
         "keep_after_flush",
         "keep_alive_timeout_s",
+        "kick_wanted",
         "listener",
         "lock",
         "peer",
@@ -127,11 +126,11 @@ class Connection:
         self.keep_alive_timeout_s = listener.keep_alive_timeout_s + 0.0
         self.scheme = listener.scheme
         self.trusted_proxies = listener.settings.trusted_proxies
-        # The next answer is the last one. Set by the acceptor, before it takes the lock to see who is idle.
+        # The next answer is the last one. Set by the acceptor; in a drain before it looks who is idle.
         self.draining = acceptor.draining
         self.lock = threading.Lock()
         self.state = IDLE
-        # The last one, until the acceptor has it back: see Batch on who drops what.
+        # The last one, until the next one comes or the acceptor looks at the deadline.
         self.exchange: Exchange | None = None
         # In monotonic seconds. A deadline would be the acceptor's float, which another thread drops.
         self.answered_at = now
@@ -139,8 +138,8 @@ class Connection:
         self.unsent: bytes | None = None
         self.sent_bytes = 0
         self.keep_after_flush = False
-        # Input that the acceptor has kept while an answer was awaited.
-        self.input_waits = False
+        # The acceptor has kept input, or seen a FIN, or drains: it has something to do after the answer.
+        self.kick_wanted = False
         # A send or a read has failed: the acceptor closes.
         self.broken = False
         # The client has sent FIN: it may have half-closed and still wait for its answer.
@@ -185,17 +184,13 @@ class Connection:
         ``exchange``: None for the acceptor's own answer to what is no request yet.
         """
         with self.lock:
-            if self.state == CLOSED:
-                return LATE
             if exchange is None:
-                if self.unanswered is not None:
+                if self.state == CLOSED or self.unanswered is not None:
                     return LATE
-            elif exchange.claimed:
+            elif exchange.claimed:  # by another answer, or because the connection was closed
                 return LATE
             else:
                 exchange.claimed = True
-                if exchange.body:
-                    self.exchange = None
             try:
                 sent = self.channel.send_parts((data, large_body)) if large_body else self._send(data)
             except BlockingIOError:
@@ -215,24 +210,24 @@ class Connection:
                 self.state = after(self.state, ANSWERED_PARTLY)
                 self.deadline = monotonic() + self.listener.write_timeout_s
                 return OWNER_NEEDED
-            return self._sent(ANSWERED if keep_alive else ANSWERED_LAST, keep_alive)
-
-    def _sent(self, event: str, keep_alive: bool) -> int:
-        """All is sent; ``lock`` is held."""
-        self.state = after(self.state, event)
-        if keep_alive:
+            if not keep_alive:
+                return self._linger(ANSWERED_LAST)
+            self.state = IDLE  # as after ANSWERED: an exchange that was not claimed is RUNNING
             self.answered_at = monotonic()
-            if self.input_waits or self.end_of_input or self.draining:
-                return OWNER_NEEDED
-            return SENT
-        # Half-closed, and read until the client closes too: a reset would eat the answer
-        # (RFC 9112 section 9.6).
+            return OWNER_NEEDED if self.kick_wanted else SENT
+
+    def _linger(self, event: str) -> int:
+        """The last answer is sent: half-closes, and has the acceptor read until the client closes too.
+
+        A reset would eat the answer (RFC 9112 section 9.6). ``lock`` is held.
+        """
+        self.state = after(self.state, event)
         self.deadline = monotonic() + LINGER_S
         try:
             self.channel.half_close()
         except OSError:
             self.broken = True
-        return OWNER_NEEDED if self.broken or self.end_of_input or self.input_waits else SENT
+        return OWNER_NEEDED if self.broken or self.kick_wanted else SENT
 
     def head_begins(self, now: float) -> None:
         """The first bytes of a request are there. The acceptor alone."""
@@ -295,7 +290,11 @@ class Connection:
                 self.deadline = monotonic() + self.listener.write_timeout_s
                 return OWNER_NEEDED
             self.unsent = None
-            self._sent(FLUSHED if self.keep_after_flush else FLUSHED_LAST, self.keep_after_flush)
+            if self.keep_after_flush:
+                self.state = after(self.state, FLUSHED)
+                self.answered_at = monotonic()
+            else:
+                self._linger(FLUSHED_LAST)
             return SENT
 
     def close(self) -> Exchange | None:

@@ -14,7 +14,7 @@ from siphon.journal import journal
 from siphon.messages import Request, Response, plain
 from siphon.threads.access import NO_ANSWER
 from siphon.threads.cancellation import Cancellation
-from siphon.threads.connection import LATE, OWNER_NEEDED
+from siphon.threads.connection import LATE, OWNER_NEEDED, SENT
 from siphon.threads.held import Held, Inner, Visit, take_over
 
 if TYPE_CHECKING:
@@ -44,12 +44,8 @@ class Exchange(Call):
         "connection",
         "handler",
         "head",
-        "keep_alive",
-        "lanes",
         "loop_worker",
         "method",
-        "minor_version",
-        "observed",
         "path_params",
         "started",
     )
@@ -74,25 +70,27 @@ class Exchange(Call):
     def __init__(
         self,
         connection: Connection,
-        lanes: Lanes,
         head: RequestHead,
         body: bytes,
         chain: Chain,
         path_params: dict[str, str] | None,
         now: float,
     ) -> None:
-        self.chain = chain
-        # Asked here, once, of objects that all threads share.
-        self.handler = chain.lone_handler
-        self.observed = observed = lanes.observes
-        if observed:
-            self.began = 0.0  # when a worker or a loop first turned to it
-        self.method, _, self.minor_version, keep_alive, _, _, _ = head
-        self.keep_alive = keep_alive and connection.requests < connection.listener.keep_alive_requests
+        self.connection = connection
+        self.head, self.body, self.method = head, body, head[0]
+        if body:
+            self.counted_bytes = len(body)
+        # The chain is asked here, once: all threads share it.
+        self.chain, self.handler, self.path_params = chain, chain.lone_handler, path_params
+        self.started = now
+        self.began = 0.0  # when a worker or a loop first turned to it, where that is recorded
         self.claimed = False  # by whoever answers it, or sees to it that nobody will
-        self.connection, self.lanes = connection, lanes
-        self.head, self.body, self.path_params, self.started = head, body, path_params, now
         self.loop_worker: LoopWorker | None = None
+
+    @property
+    def lanes(self) -> Lanes:
+        """The workers that it may be given to."""
+        return self.connection.acceptor.lanes
 
     @property
     def label(self) -> str:
@@ -124,7 +122,8 @@ class Exchange(Call):
     def on_loop(self, worker: LoopWorker) -> None:
         """Begins, or goes on, as an eager task: one that never suspends is done when this returns."""
         if self.begins(worker):
-            task = Task(self.run(worker), loop=worker.loop, context=self.context, eager_start=True)
+            work = self.run(worker, self.paused)
+            task = Task(work, loop=worker.loop, context=self.context, eager_start=True)
             if not task.done():
                 worker.keep(self, task)
 
@@ -136,13 +135,12 @@ class Exchange(Call):
             if self.paused is not None:
                 self.paused[0].discard()
             return False
-        if self.observed and not self.began:
+        if worker.observes and not self.began:
             self.began = monotonic()
         return True
 
-    async def run(self, worker: LoopWorker) -> None:
-        """Runs what is left of the chain and answers. The loop worker's thread."""
-        paused = self.paused
+    async def run(self, worker: LoopWorker, paused: tuple[Paused, Request] | None = None) -> None:
+        """Runs the chain, or what is left where it ``paused``, and answers. The loop worker's thread."""
         request = Request(self) if paused is None else paused[1]
         try:
             handler = self.handler
@@ -158,15 +156,18 @@ class Exchange(Call):
         else:
             self.answer(response, worker)
         finally:
-            if self.inner_tasks:
-                for task in list(self.inner_tasks):
-                    task.cancel()
             if self.task is not None:
-                self.task = None
-                worker.suspended.discard(self)
+                self._leave_loop(worker)
             worker.finished += 1
-            if self.counted_bytes:
+            if self.body:
                 self.release_body()
+
+    def _leave_loop(self, worker: LoopWorker) -> None:
+        """Ends what the task has begun beside it: it has suspended, or there would be nothing."""
+        for task in list(self.inner_tasks or ()):
+            task.cancel()
+        self.task = None
+        worker.suspended.discard(self)
 
     async def visit(self, index: int, request: Request) -> Outcome:
         """Sends the sync members from ``index`` on to a blocking worker, the exchange's own if it has one."""
@@ -183,8 +184,7 @@ class Exchange(Call):
         if held is None and not self.lanes.blocking.submit_visit(visit):
             with self.connection.lock:
                 self.held = None
-            if (cells := self.loop_worker.records.cells) is not None:
-                cells.shed += 1
+            self.loop_worker.records.count_shed()
             return plain(503, "over capacity\n", ("Retry-After", "1"))
         if self.visiting is None:
             self.visiting = set()
@@ -215,7 +215,7 @@ class Exchange(Call):
         """Runs the sync members; whether a loop has been given the rest. Else the work is done."""
         if self.ended:
             return False
-        if self.observed:
+        if worker.observes:
             self.began = monotonic()
         request = Request(self)
         context = Context() if self.context is None else self.context
@@ -274,30 +274,30 @@ class Exchange(Call):
 
     def answer(self, response: Response, worker: Worker) -> None:
         """Encodes and sends ``response``, unless the exchange has been answered or is over."""
-        connection, encoder = self.connection, worker.encoder
-        keep_alive = self.keep_alive and not connection.draining
+        connection, head = self.connection, self.head
+        # The head's fields by their place, see RequestHead: the method, the version, keep_alive.
+        may_keep = head[3] and not connection.draining
         try:
-            data, large_body, keep_alive = encoder.encode(
-                response, self.method, self.minor_version, keep_alive, connection.server_header
+            data, large_body, keep_alive = worker.encoder.encode(
+                response, head[0], head[2], may_keep, connection.server_header
             )
         except ResponseError as error:
             journal.log("error", f"{self.label}: {error}")
             response = plain(500, "handler error\n")
-            data, large_body, keep_alive = self._encode(response, encoder)
+            data, large_body, keep_alive = self._encode(response, worker.encoder)
         verdict = connection.answer(self, data, keep_alive, large_body)
-        if verdict == LATE:
-            if (cells := worker.records.cells) is not None:
-                cells.late += 1
-            return
-        if verdict == OWNER_NEEDED:
+        if verdict != SENT:
+            if verdict == LATE:
+                worker.records.count_late()
+                return
             connection.acceptor.kick(connection)
-        if self.observed:
+        if worker.observes:
             self.note(response.status, len(response.body), worker.records)
 
     def _encode(self, response: Response, encoder: Encoder) -> tuple[bytes, bytes, bool]:
-        connection = self.connection
-        keep_alive = self.keep_alive and not connection.draining
-        return encoder.encode(response, self.method, self.minor_version, keep_alive, connection.server_header)
+        connection, head = self.connection, self.head
+        may_keep = head.keep_alive and not connection.draining
+        return encoder.encode(response, head.method, head.minor_version, may_keep, connection.server_header)
 
     def overrule(self, response: Response, encoder: Encoder, records: Records) -> int:
         """Claims and answers the exchange instead of its handler, and ends the work; as ``answer`` returns.
@@ -310,8 +310,7 @@ class Exchange(Call):
         verdict = self.connection.answer(self, data, keep_alive, large_body)
         if verdict != LATE:
             self.cancel()
-            if self.observed:
-                self.note(response.status, len(response.body), records)
+            self.note(response.status, len(response.body), records)
         return verdict
 
     def took_too_long(self, encoder: Encoder, records: Records) -> int:
@@ -353,16 +352,17 @@ class Exchange(Call):
         return self.connection.listener.settings.cancel_on_disconnect if own is None else own
 
     def release_body(self) -> None:
-        """The work is over or will never begin: its body counts no more. Whoever works on it, once."""
-        if self.counted_bytes:
-            self.connection.listener.buffered.give(self.counted_bytes)
-            self.counted_bytes = 0
+        """The work is over or will never begin: its body counts no more. Whoever works on it, once.
 
-    def let_go(self) -> None:
-        """Takes itself from its connection once it has been answered. The acceptor alone."""
-        # Without the lock: what has been claimed stays so, and what has not stays where it is.
-        if self.claimed and self.connection.exchange is self:
-            self.connection.exchange = None
+        It does not wait until the acceptor comes by, either: it may be large.
+        """
+        if self.counted_bytes:
+            connection = self.connection
+            connection.listener.buffered.give(self.counted_bytes)
+            self.counted_bytes = 0
+            with connection.lock:
+                if self.claimed and connection.exchange is self:
+                    connection.exchange = None
 
     def _end(self) -> None:
         """Keeps what has not begun from beginning: the exchange is about to be answered. Any thread."""

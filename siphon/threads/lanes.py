@@ -29,8 +29,6 @@ class Lanes:
         self.dev = dev
         # Where answers are counted; None where nobody asks for the counts.
         self.tally = tally
-        # Whether anything is to be done about an exchange that has been answered.
-        self.observes = access_log or tally is not None
         self.blocking = BlockingLane(
             settings.blocking_min, settings.blocking_max, settings.blocking_queue_max, self.new_records
         )

@@ -46,6 +46,7 @@ class LoopWorker(threading.Thread):
         super().__init__(name=f"siphon-loop-{number}", daemon=True)
         self.encoder = Encoder()
         self.records = records
+        self.observes = records.wanted
         self.loop = asyncio.new_event_loop()
         self.loop.set_exception_handler(_log_loop_error)
         # Drains run in a context of their own: tasks that begin there must not inherit from whoever posted.
@@ -62,9 +63,8 @@ class LoopWorker(threading.Thread):
         self.submitted = 0
         # Exchanges whose task waits for something; this thread's own.
         self.suspended: set[Exchange] = set()
-        # Those whose turn is still to come, the last one first, and the one whose turn it is.
+        # Those whose turn is still to come, the last one first.
         self._turns: list[Exchange] = []
-        self._at: Exchange | None = None
         self.finished = 0
         # Visits to the blocking lane that go on although their exchange no longer waits for them.
         self.abandoned = 0
@@ -128,9 +128,8 @@ class LoopWorker(threading.Thread):
         while turns:
             context = Context()  # as every request: with nothing
             task = Task(self._take_turns(context), loop=self.loop, context=context, eager_start=True)
-            exchange, self._at = self._at, None
-            if exchange is not None and not task.done():
-                self.keep(exchange, task)
+            if not task.done():
+                self.keep(exchanges[-1 - len(turns)], task)
 
     async def _take_turns(self, context: Context) -> None:
         """Runs one exchange after another, until one has suspended or has left a trace on their task.
@@ -139,13 +138,12 @@ class LoopWorker(threading.Thread):
         """
         task = current_task()
         assert task is not None
-        turns = self._turns
+        turns, observes = self._turns, self.observes
         references = getrefcount(task)
         while turns:
             exchange = turns.pop()
-            if not exchange.begins(self):
+            if (exchange.ended or observes) and not exchange.begins(self):
                 continue
-            self._at = exchange
             await exchange.run(self)
             # Nothing of a request may be found by the next: not its context, nor what it has asked of its
             # task, nor that whoever has kept the task takes it for its own.

@@ -14,4 +14,6 @@ class Worker(Protocol):
 
     encoder: Encoder
     records: Records
+    observes: bool
+    """Whether its records want anything."""
     finished: int

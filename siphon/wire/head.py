@@ -87,6 +87,7 @@ def _lines_pattern() -> bytes:
 
 
 _match_lines: Final = re.compile(_lines_pattern()).match
+_match_whole_lines: Final = re.compile(_lines_pattern()).fullmatch
 _match_request_line: Final = re.compile(_REQUEST_LINE).fullmatch
 _match_first_byte: Final = re.compile(rb"[" + TCHAR + rb"]").match
 _find_fields: Final = re.compile(rb"([^:]++):[ \t]*+([^\r]*+)\r\n").findall
@@ -163,38 +164,50 @@ def scan(buffer: bytes, limits: WireLimits, start: int = 0, last: RequestHead | 
     everything within ``limits``. The request is whole once ``head.end + head.content_length`` bytes are
     in the buffer. Takes time linear in the head.
     """
-    blank = buffer.find(b"\n\r\n", start)  # a bare LF before it fails the match; a shorter needle is faster
-    if blank < 0:
-        return _scan_unfinished(buffer, limits, start)
-    end = blank + 3
-    size = end - start
-    questioned = size > limits.unquestioned_bytes
-    if questioned and size > limits.max_header_bytes:
-        return DECLINE
-    line_end = buffer.find(b"\n", start) + 1 if last is not None else 0
-    if last is not None and line_end + len(last.block) == end - 2 and buffer.startswith(last.block, line_end):
-        line = _match_request_line(buffer, start, line_end)
+    if last is not None:
+        block = last[6]
+        fields = buffer.find(b"\n", start) + 1
+        end = fields + len(block) + 2
+        if not (buffer.startswith(block, fields) and buffer.startswith(b"\r\n", end - 2)):
+            return scan(buffer, limits, start)
+        line = _match_request_line(buffer, start, fields)
         if line is None:
             return DECLINE
         method, target = line.groups()
-        _, _, _, keep_alive, content_length, _, block = last
+        keep_alive, content_length = last[3], last[4]
     else:
-        match = _match_lines(buffer, start, end)
-        if match is None or match.end() != end - 2:
+        # A bare LF before it fails the match; a shorter needle is faster.
+        blank = buffer.find(b"\n\r\n", start)
+        if blank < 0:
+            return _scan_unfinished(buffer, limits, start)
+        end = blank + 3
+        lines = _match_whole_lines(buffer, start, end - 2)
+        if lines is None:
             return DECLINE
-        method, target, block, host, length, connection = match.groups()
-        if host is None or (questioned and block.count(b"\n") > limits.max_headers):
+        method, target, block, host, length, connection = lines.groups()
+        if host is None:
             return DECLINE
-        content_length = 0 if length is None else int(length)
-        if content_length > limits.max_body_bytes:
-            return DECLINE
+        content_length = 0
+        if length is not None:
+            content_length = int(length)
+            if content_length > limits.max_body_bytes:
+                return DECLINE
         keep_alive = connection is None or len(connection) != len(b"close")
-    if questioned and len(target) > limits.max_target_bytes:
+    size = end - start
+    if size > limits.unquestioned_bytes and _is_over(limits, size, target, block):
         return DECLINE
     # On 3.13 a dictionary's `get` would lock.
     name = _METHODS[method] if method in _METHODS else method.decode("ascii")
     parts = (name, target.decode("ascii"), 1, keep_alive, content_length, end, block)
     return _new_tuple(RequestHead, parts)
+
+
+def _is_over(limits: WireLimits, size: int, target: bytes, block: bytes) -> bool:
+    return (
+        size > limits.max_header_bytes
+        or len(target) > limits.max_target_bytes
+        or block.count(b"\n") > limits.max_headers
+    )
 
 
 def _scan_unfinished(buffer: bytes, limits: WireLimits, start: int) -> Scanned:

@@ -84,13 +84,15 @@ class Incoming:
             buffer, start = self._joined(data), self._begin
         else:
             buffer, start = data, 0
-        head = scan(buffer, self._limits, start, self._last)
+        last = self._last
+        head = scan(buffer, self._limits, start, last)
         if head is NEED_MORE or head is DECLINE:
             return self._not_accepted(head is NEED_MORE, buffer, data)
-        _, _, _, _, length, begin, _ = head
+        length, begin = head[4], head[5]
         end = begin + length
         size = len(buffer)
-        if _REMEMBERED_MIN_BYTES <= begin - start <= _REMEMBERED_MAX_BYTES:
+        is_new = last is None or head[6] is not last[6]
+        if is_new and _REMEMBERED_MIN_BYTES <= begin - start <= _REMEMBERED_MAX_BYTES:
             self._last = head
         if size < end:
             self._head = head

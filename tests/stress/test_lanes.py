@@ -389,9 +389,9 @@ def test_no_kick_is_slept_through(
         for _ in range(rounds):
             with connection.lock:
                 # What an acceptor clears when it attends to an idle connection.
-                connection.input_waits = True
+                connection.kick_wanted = True
             acceptor.kick(connection)
-            assert wait_until(lambda: not connection.input_waits, 5.0, every_s=0.0002)
+            assert wait_until(lambda: not connection.kick_wanted, 5.0, every_s=0.0002)
 
     in_threads(kickers, kick)
     for client in clients:

@@ -235,7 +235,7 @@ def answers(samples: dict[str, float]) -> float:
 
 def test_the_lanes_state_is_shown(admin: Callable[..., Service]) -> None:
     service = admin(
-        loops=2, blocking_min=2, blocking_max=3, blocking_queue_max=2, request_timeout_ms=200, acceptors=2
+        loops=2, blocking_min=2, blocking_max=3, blocking_queue_max=2, request_timeout_ms=600, acceptors=2
     )
     clients = block_everything(service)
     with service.connect() as client, service.connect_to_admin() as admin_client:
@@ -410,5 +410,5 @@ from siphon import http
 
 @http.route("/")
 async def imported(req):
-    return http.Response(body=str([name for name in sys.modules if "prometheus" in name]))
+    return http.Response(body=str([name for name in list(sys.modules) if "prometheus" in name]))
 """

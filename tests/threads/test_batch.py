@@ -44,7 +44,7 @@ def test_a_body_is_let_go_of_once_its_request_has_been_answered(
         assert client.get(path, method="POST", body=b"x" * 100_000).body == b"100000"
         acceptor, connection = only(service)
         # Nothing happens any more that could wake the acceptor: who has worked on it drops it.
-        assert connection.exchange is None
+        assert wait_until(lambda: connection.exchange is None)
         assert wait_until(lambda: service.server._lanes.in_flight() == 0)
         assert not acceptor._taken_back
 

@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siphon.config.settings import ListenerSettings
+from siphon.config.settings import ListenerSettings, ThreadSettings
 from siphon.testing.exchange import MemorySocket
 from siphon.testing.server import make_site
 from siphon.threads.buffered import BufferedBytes
 from siphon.threads.channel import Cleartext
 from siphon.threads.connection import OWNER_NEEDED, SENT, Connection
+from siphon.threads.lanes import Lanes
 from siphon.wire.states import RUNNING
 from tests.client import request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from siphon.threads.connection import HandedOver
+    from siphon.threads.batch import Batch
+    from siphon.threads.exchange import Exchange
     from tests.service import Service
 
 SCRIPT = """
@@ -50,11 +52,12 @@ class Nobody:
     """A connection's owner that has nothing to do with it."""
 
     draining = False
+    lanes = Lanes(ThreadSettings(), access_log=False, dev=False)
 
     def kick(self, connection: Connection) -> None:
         """Whoever is here flushes already."""
 
-    def take_back(self, handed_over: HandedOver) -> None:
+    def take_back(self, handed_over: Batch | Exchange) -> None:
         """Nothing has been handed over."""
 
 

@@ -28,12 +28,12 @@ class Errand:
 
     def __init__(self, work: Work, *, over: bool = False) -> None:
         self._work = work
-        self._over = over
+        self.ended = over
         self.task: asyncio.Task[None] | None = None
         self.names: list[str] = []
 
     def begins(self, worker: LoopWorker) -> bool:
-        return not self._over
+        return not self.ended
 
     async def run(self, worker: LoopWorker) -> None:
         self.names.append(name_of_task())

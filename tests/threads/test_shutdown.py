@@ -244,8 +244,10 @@ def test_who_is_in_the_backlog_is_served(serve: Callable[..., Service]) -> None:
         with pytest.raises(TimeoutError):
             waiting[0].answer()
         waiting[0].sock.settimeout(10)
+        (acceptor,) = service.server._acceptors
         stop = threading.Thread(target=service.stop)
         stop.start()
+        assert wait_until(lambda: acceptor._drain_begun)
         for client in (first, second):
             client.send("TP/1.1\r\nHost: a\r\n\r\n")
             assert client.answer().get("connection") == "close"

@@ -137,7 +137,7 @@ def test_the_date_is_now_and_made_once_a_second(monkeypatch: pytest.MonkeyPatch)
 
     seconds = [1_000.25, 1_000.5, 1_000.99, 1_001.0, 1_001.5]
     monkeypatch.setattr(encode, "_date", date)
-    monkeypatch.setattr("time.time", lambda: seconds[0])
+    monkeypatch.setattr(encode, "time", lambda: seconds[0])
     encoder = Encoder()
     while seconds:
         assert b"\r\nDate: a date\r\n" in encoder.encode(Response(), "GET", 1, True, True)[0]
