@@ -176,7 +176,7 @@ MUTANTS: Final = (
         "acceptor.py",
         "                connection.kick_wanted = connection.end_of_input\n",
         "                connection.kick_wanted = False\n",
-        "test_closing.py",
+        "threads/test_disconnects.py",
     ),
     Mutant(
         "drain: no kick once it has begun",

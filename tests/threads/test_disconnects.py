@@ -132,6 +132,21 @@ def test_a_fin_between_an_answer_and_the_next_request_loses_none(serve: Callable
             assert bodies == [b"sync"] * 3 + [b"hello"] * 3
 
 
+def test_the_last_answer_to_a_client_that_has_half_closed_ends_the_connection(
+    serve: Callable[..., Service],
+) -> None:
+    service = serve(SCRIPT)
+    with service.connect(timeout_s=5) as client:
+        client.send(request("/wait") + request("/hello")).half_close()
+        (acceptor,) = service.server._acceptors
+        assert wait_until(lambda: any(one.end_of_input for one in [*acceptor.connections.values()]))
+        # Both are asked for when the acceptor has seen the end: it is told of the second answer as well.
+        service.module.gate.set()
+        assert client.answer().body == b"disconnected: True"
+        assert client.answer().body == b"hello"
+        assert client.read_to_end() == b""
+
+
 def test_a_sync_handler_answers_a_client_that_has_half_closed(serve: Callable[..., Service]) -> None:
     service = serve(SCRIPT)
     with service.connect() as client:
