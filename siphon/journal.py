@@ -136,10 +136,10 @@ class Journal:
             self._sources.append(source)
             self._wake_writer()
 
-    def count_dropped(self) -> None:
-        """A line has been dropped by who had it: reported with those that are dropped here."""
+    def count_dropped(self, count: int) -> None:
+        """Lines have been dropped by who had them: reported with those that are dropped here."""
         with self._lock:
-            self._drop()
+            self._drop(count)
 
     @property
     def dropped(self) -> int:
@@ -150,7 +150,7 @@ class Journal:
     def _put(self, line: Line) -> None:
         with self._lock:
             if len(self._queue) >= QUEUE_MAX or self._queued_chars > QUEUE_MAX_CHARS:
-                self._drop()
+                self._drop(1)
                 return
             self._queue.append(line)
             self._queued_chars += len(line.text)
@@ -158,10 +158,10 @@ class Journal:
             if len(self._queue) == _CROWD:
                 self._more.notify()
 
-    def _drop(self) -> None:
-        """Counts a line that came too fast; ``_lock`` is held."""
-        self._dropped += 1
-        self._lost = self._lost._replace(too_fast=self._lost.too_fast + 1)
+    def _drop(self, count: int) -> None:
+        """Counts lines that came too fast; ``_lock`` is held."""
+        self._dropped += count
+        self._lost = self._lost._replace(too_fast=self._lost.too_fast + count)
 
     def _wake_writer(self) -> None:
         """Sees to it that the writer comes by; ``_lock`` is held."""

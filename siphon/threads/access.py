@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import threading
-from time import time
+from time import monotonic, time
 from typing import TYPE_CHECKING, Final
 
 from siphon.messages import Request
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from siphon.journal import Journal
     from siphon.messages import Response
     from siphon.threads.connection import Connection
-    from siphon.threads.exchange import Exchange
+    from siphon.threads.records import Noted
 
 # In the log and in metrics: the client had gone, or the stop did not wait. nginx uses it as well.
 NO_ANSWER: Final = 499
@@ -36,28 +38,32 @@ class AccessLines:
         # The writer knows that there is something here.
         self._announced = False
 
-    def add_exchange(self, exchange: Exchange, status: int, body_bytes: int, duration_s: float) -> None:
-        """Adds a request and what became of it. Once, by whoever has claimed it."""
-        connection = exchange.connection
-        method, target, minor_version, _, _, _, _ = exchange.head
-        client = connection.peer if not connection.trusted_proxies else Request(exchange).client
-        # A literal, and no constant of the module's: that would be counted by all threads; see RequestHead.
-        no_body = method == "HEAD" or status in (204, 205, 304)
-        queued_s = exchange.began - exchange.started if exchange.began else duration_s
-        line = self._show(
-            time(),
-            client,
-            method,
-            target,
-            connection.scheme,
-            "HTTP/1.1" if minor_version == 1 else f"HTTP/1.{minor_version}",
-            status,
-            0 if no_body else body_bytes,
-            duration_s * 1000,
-            exchange.chain.lane,
-            queued_s * 1000,
-        )
-        self.add(line)
+    def add_exchanges(self, noted: Sequence[Noted]) -> None:
+        """Adds requests and what became of them."""
+        show, to_wall_clock_s = self._show, time() - monotonic()
+        lines = []
+        for exchange, status, body_bytes, ended in noted:
+            connection, started, began = exchange.connection, exchange.started, exchange.began
+            method, target, minor_version, _, _, _, _ = exchange.head
+            # A literal, and no constant of the module's, which all threads would count; see RequestHead.
+            no_body = method == "HEAD" or status in (204, 205, 304)
+            line = show(
+                ended + to_wall_clock_s,
+                connection.peer if not connection.trusted_proxies else Request(exchange).client,
+                method,
+                target,
+                connection.scheme,
+                "HTTP/1.1" if minor_version == 1 else f"HTTP/1.{minor_version}",
+                status,
+                0 if no_body else body_bytes,
+                (ended - started) * 1000,
+                exchange.chain.lane,
+                ((began or ended) - started) * 1000,
+            )
+            lines.append(line)
+            # Dropped by whoever made it, most likely: see Batch.
+            exchange.began = 0.0
+        self.add("".join(lines), len(lines))
 
     def add_refusal(self, connection: Connection, response: Response) -> None:
         """Adds what was no valid request; nothing of it is repeated."""
@@ -66,9 +72,9 @@ class AccessLines:
             self._show(time(), connection.peer, "-", "-", scheme, "HTTP/1.1", status, size, 0.0, "-", 0.0)
         )
 
-    def add(self, line: str) -> None:
-        """Adds a line, its end included; drops and counts it where too much is waiting."""
-        data = line.encode("utf-8", "backslashreplace")
+    def add(self, lines: str, count: int = 1) -> None:
+        """Adds ``count`` lines, each with its end; drops and counts them where too much is waiting."""
+        data = lines.encode("utf-8", "backslashreplace")
         with self._lock:
             text = self._text
             has_room = len(text) + len(data) <= WAITING_MAX_BYTES
@@ -76,7 +82,7 @@ class AccessLines:
                 text += data
             known, self._announced = self._announced, True
         if not has_room:
-            self._journal.count_dropped()
+            self._journal.count_dropped(count)
         if not known:
             self._journal.announce(self)
 

@@ -29,5 +29,7 @@ class Batch:
     def on_loop(self, worker: LoopWorker) -> None:
         """Begins each exchange, on the loop's own thread."""
         worker.run_in_turn(self.exchanges)
+        if worker.observes:
+            worker.records.settle()
         if self._returns:
             self._owner.take_back(self)

@@ -126,6 +126,7 @@ class Exchange(Call):
             task = Task(work, loop=worker.loop, context=self.context, eager_start=True)
             if not task.done():
                 worker.keep(self, task)
+            worker.records.settle()
 
     def begins(self, worker: LoopWorker) -> bool:
         """Whether it is to be run, now that its turn has come; it may be over. The loop worker's thread."""
@@ -168,6 +169,7 @@ class Exchange(Call):
             task.cancel()
         self.task = None
         worker.suspended.discard(self)
+        worker.records.settle()
 
     async def visit(self, index: int, request: Request) -> Outcome:
         """Sends the sync members from ``index`` on to a blocking worker, the exchange's own if it has one."""
@@ -208,6 +210,8 @@ class Exchange(Call):
         """Runs the chain's sync members, and answers or hands over to a loop."""
         if not self._go_on_elsewhere(worker):
             self.release_body()
+        if worker.observes:
+            worker.records.settle()
         if not self.body:
             self.connection.acceptor.take_back(self)
 
@@ -292,7 +296,7 @@ class Exchange(Call):
                 return
             connection.acceptor.kick(connection)
         if worker.observes:
-            self.note(response.status, len(response.body), worker.records)
+            worker.records.note(self, response.status, len(response.body))
 
     def _encode(self, response: Response, encoder: Encoder) -> tuple[bytes, bytes, bool]:
         connection, head = self.connection, self.head
@@ -310,7 +314,7 @@ class Exchange(Call):
         verdict = self.connection.answer(self, data, keep_alive, large_body)
         if verdict != LATE:
             self.cancel()
-            self.note(response.status, len(response.body), records)
+            records.record(self, response.status, len(response.body))
         return verdict
 
     def took_too_long(self, encoder: Encoder, records: Records) -> int:
@@ -320,25 +324,12 @@ class Exchange(Call):
             journal.log("warning", f"504 for {self.label}: over request_timeout_ms")
         return verdict
 
-    def note(self, status: int, body_bytes: int, records: Records) -> None:
-        """Counts the answer that has been given, and puts the request's line into the access log.
-
-        Once for each exchange, by whoever has claimed it. ``records``: the calling thread's.
-        """
-        duration_s = monotonic() - self.started
-        if records.cells is not None:
-            records.cells.answered(self.chain.pattern, self.method, status, duration_s)
-        if records.lines is not None:
-            records.lines.add_exchange(self, status, body_bytes, duration_s)
-        # Dropped by whoever made it, most likely: see Batch.
-        self.began = 0.0
-
     def _fail(self, error: BaseException, request: Request, worker: Worker) -> None:
         if isinstance(error, asyncio.CancelledError | RequestCancelled) and (self.ended or self.disconnected):
             # Where it has ended, whoever ended it answers or has closed; else nobody will.
             if not self.ended and self.connection.abandon(self) == OWNER_NEEDED:
                 self.connection.acceptor.kick(self.connection)
-                self.note(NO_ANSWER, 0, worker.records)
+                worker.records.record(self, NO_ANSWER, 0)
             self.forget_error()
             return
         self.answer(self.failure(error, request, dev=self.lanes.dev), worker)
@@ -388,7 +379,7 @@ class Exchange(Call):
         ``cancel``: ends the work whatever the route says.
         """
         self.disconnected = True
-        self.note(NO_ANSWER, 0, records)
+        records.record(self, NO_ANSWER, 0)
         if cancel or self.follows_client:
             self.cancel()
 

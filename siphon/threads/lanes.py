@@ -48,6 +48,11 @@ class Lanes:
         cells = self.tally.new_cells() if self.tally is not None else None
         return Records(cells, AccessLines(journal) if self._access_log else None)
 
+    def settle(self) -> None:
+        """Records what threads that do not end had noted when they got stuck. After the stop."""
+        for worker in [*self.loops, *self.blocking.workers]:
+            worker.records.settle()
+
     @property
     def max_in_flight(self) -> int:
         """How many requests may wait or run at once."""

@@ -2,23 +2,60 @@
 
 from __future__ import annotations
 
+from collections import deque
+from time import monotonic
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from siphon.threads.access import AccessLines
+    from siphon.threads.exchange import Exchange
     from siphon.threads.tally import Cells
 
 
 class Records:
-    """A thread's own; its cells are None where nobody asks for counts, its lines where nothing is logged."""
+    """A thread's own; its cells are None where nobody asks for counts, its lines where nothing is logged.
 
-    __slots__ = ("cells", "lines", "wanted")
+    An answer is noted when it is given, and settled with those of the same batch: what that takes is
+    looked up once for all of them.
+    """
+
+    __slots__ = ("_noted", "cells", "lines", "wanted")
 
     def __init__(self, cells: Cells | None = None, lines: AccessLines | None = None) -> None:
         self.cells = cells
         self.lines = lines
         # Whether anything is to be done about an exchange that has been answered.
         self.wanted = cells is not None or lines is not None
+        # A deque, whose ends may be used by several: who ends a thread that is stuck settles what it has.
+        self._noted: deque[Noted] = deque()
+
+    def note(self, exchange: Exchange, status: int, body_bytes: int) -> None:
+        """Notes what became of ``exchange``, until ``settle``. Once, by whoever has claimed it."""
+        self._noted.append((exchange, status, body_bytes, monotonic()))
+
+    def settle(self) -> None:
+        """Counts what has been noted, and puts its lines into the access log.
+
+        The thread itself, before it lets go of the exchanges, or whoever gives it up.
+        """
+        noted, cells, lines = self._noted, self.cells, self.lines
+        taken: list[Noted] = []
+        try:
+            while noted:
+                taken.append(noted.popleft())
+        except IndexError:  # another thread was there first
+            pass
+        if cells is not None:
+            for exchange, status, _, ended in taken:
+                cells.answered(exchange.chain.pattern, exchange.method, status, ended - exchange.started)
+        if lines is not None and taken:
+            lines.add_exchanges(taken)
+
+    def record(self, exchange: Exchange, status: int, body_bytes: int) -> None:
+        """Notes what became of ``exchange`` and settles it at once."""
+        if self.wanted:
+            self.note(exchange, status, body_bytes)
+            self.settle()
 
     def count_late(self) -> None:
         """Counts an answer that came when somebody else had answered, or the client had gone."""
@@ -29,3 +66,7 @@ class Records:
         """Counts a request that was refused because the lanes were full."""
         if self.cells is not None:
             self.cells.shed += 1
+
+
+type Noted = tuple[Exchange, int, int, float]
+"""An exchange, the status and the size of its answer, and when that was given, in monotonic seconds."""

@@ -333,6 +333,7 @@ class Server:
         for worker in self._lanes.loops:
             worker.join(max(0.0, deadline - time.monotonic()))
         ended = self._lanes.blocking.join(max(0.0, deadline - time.monotonic()))
+        self._lanes.settle()
         # The loops have cancelled what was left on them, and with it every call that they waited for.
         ended = self._clients.close(max(0.0, deadline - time.monotonic())) and ended
         if self.admin is not None:

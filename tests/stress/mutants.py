@@ -363,7 +363,7 @@ MUTANTS: Final = (
     Mutant(
         "note: what is given up is not counted",
         "exchange.py",
-        "                self.note(NO_ANSWER, 0, worker.records)\n",
+        "                worker.records.record(self, NO_ANSWER, 0)\n",
         "",
         "test_accounts.py",
     ),
