@@ -50,8 +50,11 @@ class Lanes:
 
     def settle(self) -> None:
         """Records what threads that do not end had noted when they got stuck. After the stop."""
-        for worker in [*self.loops, *self.blocking.workers]:
-            worker.records.settle()
+        for records in [
+            *[loop.records for loop in self.loops],
+            *[one.records for one in self.blocking.workers],
+        ]:
+            records.settle()
 
     @property
     def max_in_flight(self) -> int:

@@ -1,0 +1,109 @@
+"""What a thread has noted of its answers is counted once, whoever settles it."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from siphon.config.settings import ThreadSettings
+from siphon.threads.lanes import Lanes
+from siphon.threads.records import Records
+from siphon.threads.tally import Key, Tally
+
+if TYPE_CHECKING:
+    from siphon.threads.exchange import Exchange
+    from siphon.threads.loops import LoopWorker
+
+ROUNDS = 300
+NOTED = 200
+
+
+@dataclass
+class Pattern:
+    pattern: str = "/"
+
+
+class Answered:
+    """What records need of an exchange that has been answered."""
+
+    def __init__(self) -> None:
+        self.chain = Pattern()
+        self.method = "GET"
+        self.started = 0.0
+
+
+def answered() -> Exchange:
+    return cast("Exchange", Answered())
+
+
+def count(tally: Tally) -> float:
+    return sum(tally.answers().get(Key("/", "GET", 200), [0])[:-1])
+
+
+def test_what_is_noted_is_counted_when_it_is_settled() -> None:
+    tally = Tally()
+    records = Records(tally.new_cells())
+    records.note(answered(), 200, 0)
+    records.note(answered(), 200, 0)
+    assert count(tally) == 0
+    records.settle()
+    assert count(tally) == 2
+    records.settle()
+    assert count(tally) == 2
+
+
+def test_two_that_settle_at_once_count_nothing_twice_and_lose_nothing() -> None:
+    """Each in cells of its own, as no two threads share any: what is shared is what has been noted."""
+    tally = Tally()
+    records = Records(tally.new_cells())
+    other = Records(tally.new_cells())
+    other._noted = records._noted
+    start = threading.Barrier(2)
+
+    def settle_again_and_again() -> None:
+        for _ in range(ROUNDS):
+            start.wait(20)
+            other.settle()
+
+    thread = threading.Thread(target=settle_again_and_again)
+    thread.start()
+    for _ in range(ROUNDS):
+        for _ in range(NOTED):
+            records.note(answered(), 200, 0)
+        start.wait(20)
+        records.settle()
+    thread.join(20)
+    records.settle()
+    assert count(tally) == ROUNDS * NOTED
+
+
+class Stuck:
+    """Answers, and does not come to an end before the gate opens."""
+
+    def __init__(self) -> None:
+        self.answered = threading.Event()
+        self.gate = threading.Event()
+
+    def on_loop(self, worker: LoopWorker) -> None:
+        worker.records.note(answered(), 200, 0)
+        self.answered.set()
+        assert self.gate.wait(20)
+        worker.records.settle()
+
+
+def test_what_a_thread_has_noted_before_it_got_stuck_is_settled_for_it() -> None:
+    tally = Tally()
+    lanes = Lanes(ThreadSettings(loops=1), access_log=False, dev=False, tally=tally)
+    lanes.start(blocking=False)
+    (loop,) = lanes.loops
+    stuck = Stuck()
+    loop.post(cast("Exchange", stuck))
+    assert stuck.answered.wait(10)
+    lanes.settle()
+    assert count(tally) == 1
+    stuck.gate.set()
+    loop.stop()
+    loop.join(10)
+    loop.close()
+    assert count(tally) == 1
