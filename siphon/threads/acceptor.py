@@ -187,7 +187,7 @@ class Acceptor(threading.Thread):
 
     def _advance(self, connection: Connection, data: bytes) -> None:
         """Goes on with the request that is arriving; the connection is the acceptor's."""
-        incoming, listener = connection.incoming, connection.listener
+        incoming, listener, now = connection.incoming, connection.listener, self.now
         try:
             head = incoming.receive(data)
             if head is None:
@@ -197,17 +197,18 @@ class Acceptor(threading.Thread):
         except RequestRefused as error:
             self._refuse(connection, error)
             return
-        now = self.now
         connection.requests = requests = connection.requests + 1
         if requests >= listener.keep_alive_requests:
             connection.draining = True
-        exchange = Exchange(connection, head, incoming.take_body(), chain, path_params, now)
-        connection.exchange = exchange
+        body = b""
+        if not incoming.is_empty:
+            body = incoming.take_body()
+            if incoming.buffer or not connection.reading:
+                connection.kick_wanted = True
+        connection.exchange = exchange = Exchange(connection, head, body, chain, path_params, now)
         # Nobody else knows the exchange yet, so none of this needs the lock.
         connection.state = RUNNING  # as after DISPATCHED: it was the acceptor's, and no answer awaited
         connection.deadline = now + listener.request_timeout_s
-        if incoming.buffer or not connection.reading:
-            connection.kick_wanted = True
         (self._for_loops if chain.first_is_async else self._for_workers).append(exchange)
 
     def _await_rest(self, connection: Connection) -> None:

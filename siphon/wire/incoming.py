@@ -47,11 +47,14 @@ class Incoming:
         "_reader",
         "appetite_bytes",
         "buffer",
+        "is_empty",
     )
 
     def __init__(self, limits: WireLimits, budget: Budget) -> None:
         self._limits = limits
         self._budget = budget
+        self.is_empty = True
+        """Nothing is kept here, and the last request, if any, came alone and without a body, as most do."""
         # What of it has been counted in: bodies that arrive or wait to be taken, and what is read ahead.
         self._counted_bytes = 0
         self.buffer = b""
@@ -76,24 +79,35 @@ class Incoming:
         Raises RequestRefused, with 503 where too much is buffered over all connections; nothing but
         ``discard`` is to be called after that.
         """
-        if self._reader is not None:
-            return self._read(self._reader, data)
-        if self._head is not None:
-            return self._collect(self._head, data)
-        if self.buffer:
-            buffer, start = self._joined(data), self._begin
-        else:
+        if not self.is_empty:
+            if self._reader is not None:
+                return self._read(self._reader, data)
+            if self._head is not None:
+                return self._collect(self._head, data)
+            self.is_empty = not (self.buffer or self._body or self._counted_bytes)
+        if self.is_empty:
             buffer, start = data, 0
+        else:
+            buffer, start = self._joined(data), self._begin
         last = self._last
         head = scan(buffer, self._limits, start, last)
         if head is NEED_MORE or head is DECLINE:
+            self.is_empty = False
             return self._not_accepted(head is NEED_MORE, buffer, data)
         length, begin = head[4], head[5]
-        end = begin + length
-        size = len(buffer)
         is_new = last is None or head[6] is not last[6]
         if is_new and _REMEMBERED_MIN_BYTES <= begin - start <= _REMEMBERED_MAX_BYTES:
             self._last = head
+        if self.is_empty and not length and begin == len(buffer):
+            return head
+        self.is_empty = False
+        return self._cut_off(head, buffer)
+
+    def _cut_off(self, head: RequestHead, buffer: bytes) -> RequestHead | None:
+        """Takes a request off the front, or waits for the rest of its body."""
+        length, begin = head[4], head[5]
+        end = begin + length
+        size = len(buffer)
         if size < end:
             self._head = head
             self._body = bytearray(buffer[begin:])
@@ -103,7 +117,7 @@ class Incoming:
             return None
         if size > end:
             self._set_rest(buffer, end)
-        elif buffer is not data:
+        else:
             self._set_rest(b"", 0)
         if length or self._counted_bytes:
             self._body = buffer[begin:end]
@@ -165,6 +179,7 @@ class Incoming:
 
     def keep(self, data: bytes) -> bool:
         """Keeps what came while a request is being answered; whether it may be given more."""
+        self.is_empty = False
         kept_bytes = len(self._joined(data))
         return self._recount(kept_bytes) and kept_bytes <= _AHEAD_MAX_BYTES
 
