@@ -94,16 +94,19 @@ class ClientThreads:
 
         False where ``slots`` have been closed.
         """
+        now = monotonic()
         with self._lock:
             if slots.is_closed:
                 return False
-            slots.last_used = monotonic()
+            slots.last_used = now
             if self._stopping:
                 call.fail(_refused(call, "siphon is stopping"))
                 return True
             if slots.multiplexed is not None and slots.multiplexed.submit(call):
                 return True
             slots.in_line[call] = None
+            if slots.busy >= slots.size:
+                return True  # whoever is done takes it: the less is done under the lock, the fewer wait for it
             assigned = self._assign(slots)
         self._wake(assigned)
         return True
@@ -207,6 +210,8 @@ class ClientThreads:
         """Gives back the slot of ``done``; the next call for ``worker``, or None: its gate will tell."""
         with self._lock:
             if done is not None:
+                if done.in_line and not self._turns and done.busy <= done.size:
+                    return done, done.in_line.popitem(last=False)[0]  # in the same slot: nobody else has a turn
                 done.busy -= 1
                 self._give_turn(done)
             while self._turns:
