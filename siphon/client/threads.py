@@ -106,7 +106,7 @@ class ClientThreads:
                 return True
             slots.in_line[call] = None
             if slots.busy >= slots.size:
-                return True  # whoever is done takes it: the less is done under the lock, the fewer wait for it
+                return True  # whoever is done takes it; the less is done here, the fewer wait for the lock
             assigned = self._assign(slots)
         self._wake(assigned)
         return True
@@ -211,7 +211,7 @@ class ClientThreads:
         with self._lock:
             if done is not None:
                 if done.in_line and not self._turns and done.busy <= done.size:
-                    return done, done.in_line.popitem(last=False)[0]  # in the same slot: nobody else has a turn
+                    return done, done.in_line.popitem(last=False)[0]  # in its slot: nobody else has a turn
                 done.busy -= 1
                 self._give_turn(done)
             while self._turns:
