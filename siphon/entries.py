@@ -111,7 +111,9 @@ class TextLines:
         said = client + method + target
         if not said.isprintable() or '"' in said:
             client, method, target = [text.translate(_ESCAPES_IN_QUOTES) for text in (client, method, target)]
-        path, _, query = target.partition("?")
+        path, query = target, ""
+        if "?" in target:
+            path, _, query = target.partition("?")
         atoms = (  # in the order of ATOMS
             client,
             self._access_stamp,

@@ -130,7 +130,7 @@ class Connection:
         self.draining = acceptor.draining
         self.lock = threading.Lock()
         self.state = IDLE
-        # The last one, until the next one comes or the acceptor looks at the deadline.
+        # The one that waits for its answer.
         self.exchange: Exchange | None = None
         # In monotonic seconds. A deadline would be the acceptor's float, which another thread drops.
         self.answered_at = now
@@ -191,6 +191,7 @@ class Connection:
                 return LATE
             else:
                 exchange.claimed = True
+                self.exchange = None
             try:
                 sent = self.channel.send_parts((data, large_body)) if large_body else self._send(data)
             except BlockingIOError:
@@ -316,12 +317,7 @@ class Connection:
         return None if exchange is None or exchange.claimed else exchange
 
     def settle(self) -> None:
-        """Brings the deadline of an idle connection up to date, and drops what it has been asked.
-
-        The acceptor alone; ``lock`` is held.
-        """
-        if self.exchange is not None and self.exchange.claimed:
-            self.exchange = None
+        """Brings the deadline of an idle connection up to date. The acceptor alone; ``lock`` is held."""
         if self.state == IDLE and self.requests and not self._hurried:
             self.deadline = self.answered_at + self.keep_alive_timeout_s
 

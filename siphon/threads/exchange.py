@@ -127,6 +127,13 @@ class Exchange(Call):
             if not task.done():
                 worker.keep(self, task)
             worker.records.settle()
+        if self.task is None:
+            self._go_back()
+
+    def _go_back(self) -> None:
+        """Has its acceptor drop it, which has made it: see Batch. A body does not wait for that."""
+        if not self.body:
+            self.connection.acceptor.take_back(self)
 
     def begins(self, worker: LoopWorker) -> bool:
         """Whether it is to be run, now that its turn has come; it may be over. The loop worker's thread."""
@@ -208,12 +215,12 @@ class Exchange(Call):
 
     def on_worker(self, worker: Worker) -> None:
         """Runs the chain's sync members, and answers or hands over to a loop."""
-        if not self._go_on_elsewhere(worker):
-            self.release_body()
+        is_over = not self._go_on_elsewhere(worker)
         if worker.observes:
             worker.records.settle()
-        if not self.body:
-            self.connection.acceptor.take_back(self)
+        if is_over:
+            self.release_body()
+            self._go_back()
 
     def _go_on_elsewhere(self, worker: Worker) -> bool:
         """Runs the sync members; whether a loop has been given the rest. Else the work is done."""
@@ -296,7 +303,8 @@ class Exchange(Call):
                 return
             connection.acceptor.kick(connection)
         if worker.observes:
-            worker.records.note(self, response.status, len(response.body))
+            # As in the encoder: without a property on the way.
+            worker.records.note(self, response._status, len(response._body))
 
     def _encode(self, response: Response, encoder: Encoder) -> tuple[bytes, bytes, bool]:
         connection, head = self.connection, self.head
@@ -343,17 +351,10 @@ class Exchange(Call):
         return self.connection.listener.settings.cancel_on_disconnect if own is None else own
 
     def release_body(self) -> None:
-        """The work is over or will never begin: its body counts no more. Whoever works on it, once.
-
-        It does not wait until the acceptor comes by, either: it may be large.
-        """
+        """The work is over or will never begin: its body counts no more. Whoever works on it, once."""
         if self.counted_bytes:
-            connection = self.connection
-            connection.listener.buffered.give(self.counted_bytes)
+            self.connection.listener.buffered.give(self.counted_bytes)
             self.counted_bytes = 0
-            with connection.lock:
-                if self.claimed and connection.exchange is self:
-                    connection.exchange = None
 
     def _end(self) -> None:
         """Keeps what has not begun from beginning: the exchange is about to be answered. Any thread."""

@@ -115,9 +115,9 @@ MUTANTS: Final = (
     ),
     Mutant(
         "answer: a body stays with its connection",
-        "exchange.py",
-        "                if self.claimed and connection.exchange is self:\n",
-        "                if False:\n",
+        "connection.py",
+        "                exchange.claimed = True\n                self.exchange = None\n",
+        "                exchange.claimed = True\n",
         "threads/test_batch.py",
     ),
     Mutant(
