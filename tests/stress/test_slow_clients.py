@@ -174,8 +174,11 @@ def test_hello_keeps_half_its_throughput_beside_a_crowd_of_slow_clients(
 ) -> None:
     (port,) = service.ports
     folder = f"/proc/{service.process.pid}/fd"
-    descriptors = len(os.listdir(folder))  # not later: those that measure the throughput go by and by
+    # Twice, and the lower counts: at first a module that is being imported may be open, and those that
+    # measure the throughput go by and by.
+    descriptors = len(os.listdir(folder))
     quiet = throughput(port)
+    descriptors = min(descriptors, len(os.listdir(folder)))
     crowd = attack(port, mode)
     # Who asks for ranges is answered at once, and goes; the others come and stay.
     assert mode == "ranges" or wait_until(
@@ -202,7 +205,7 @@ def test_hello_keeps_half_its_throughput_beside_a_crowd_of_slow_clients(
     assert mode == "ranges" or len(after) > 0.95 * CONNECTIONS
     assert mode in ("ranges", "slow read") or sent > 0.95 * CONNECTIONS
     # Each is cut off in time, whatever it goes on sending or reading; and nothing of it is kept.
-    assert wait_until(lambda: len(os.listdir(folder)) == descriptors, within_s=40)
+    assert wait_until(lambda: len(os.listdir(folder)) <= descriptors, within_s=40)
     assert crowd.wait(60) == 0
     service.signal(signal.SIGTERM)
     code, _, log = service.ended()
