@@ -117,7 +117,7 @@ class ClientThreads:
             slots.in_line.pop(call, None)
 
     def resize(self, slots: Slots, size: int) -> None:
-        """Changes how many calls to an origin may be at work."""
+        """Lets more calls to an origin be at work."""
         with self._lock:
             slots.size = size
             assigned = self._assign(slots)
@@ -210,7 +210,7 @@ class ClientThreads:
         """Gives back the slot of ``done``; the next call for ``worker``, or None: its gate will tell."""
         with self._lock:
             if done is not None:
-                if done.in_line and not self._turns and done.busy <= done.size:
+                if done.in_line and not self._turns:
                     return done, done.in_line.popitem(last=False)[0]  # in its slot: nobody else has a turn
                 done.busy -= 1
                 self._give_turn(done)

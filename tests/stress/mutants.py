@@ -536,6 +536,13 @@ MUTANTS: Final = (
         "test_outbound.py",
     ),
     Mutant(
+        "client threads: a slot is kept from those whose turn it is",
+        "client/threads.py",
+        "                if done.in_line and not self._turns:\n",
+        "                if done.in_line:\n",
+        "clients/test_threads.py",
+    ),
+    Mutant(
         "client threads: a call that has ended stays in line",
         "client/threads.py",
         "            slots.in_line.pop(call, None)\n",
