@@ -103,7 +103,7 @@ class InProcessServer:
             if connection.incoming.begun:
                 connection.incoming.discard()
                 raise ValueError("the body is longer than the request's fields say")
-            chain, found = site.router.match(head.method, head.target)
+            chain, found = site.match(head.method, head.target)
         except RequestRefused as error:
             connection.refuse(error, encoder, Records())
             return sock.sent, None

@@ -36,7 +36,6 @@ class Site:
 
     def __init__(self, settings: ListenerSettings, router: Router[Chain], buffered: BufferedBytes) -> None:
         self.settings = settings
-        self.router = router
         self.match = router.match
         self.buffered = buffered
         self.limits = WireLimits(

@@ -61,11 +61,6 @@ TABLE: Final[Mapping[str, Mapping[str, str]]] = {
 
 def after(state: str, event: str) -> str:
     """The state that follows ``event`` in ``state``; raises IllegalMove where the table has none."""
-    # The moves of each request: a dictionary that all threads look into is counted by all of them.
-    if event == ANSWERED and state == RUNNING:
-        return IDLE
-    if event == DISPATCHED and state == IDLE:
-        return RUNNING
     try:
         return TABLE[state][event]
     except KeyError:
