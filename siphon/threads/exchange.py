@@ -183,7 +183,8 @@ class Exchange(Call):
         loop = asyncio.get_running_loop()
         assert self.loop_worker is not None
         context = copy_context()
-        visit = Visit(self, index, request, context, loop.create_future(), self.loop_worker)
+        future: asyncio.Future[Outcome] = loop.create_future()
+        visit = Visit(self, index, request, context, future, self.loop_worker)
         with self.connection.lock:
             held = self.held
             if held is None:
@@ -200,14 +201,15 @@ class Exchange(Call):
         task = asyncio.current_task()
         self.visiting.add(task)
         try:
-            outcome = await visit.future
+            outcome = await future
         except asyncio.CancelledError:
-            if visit.future.cancelled():
+            if future.cancelled():
                 # Sync code cannot be stopped: until it ends its place in flight is taken.
                 self.loop_worker.abandoned += 1
             raise
         finally:
             self.visiting.discard(task)
+            del future  # it keeps the error, whose traceback leads to this frame
         take_over(context)
         return outcome
 
@@ -339,6 +341,7 @@ class Exchange(Call):
                 self.connection.acceptor.kick(self.connection)
                 worker.records.record(self, NO_ANSWER, 0)
             self.forget_error()
+            error.__traceback__ = None  # or the frames wait with it for the worker that has made it
             return
         self.answer(self.failure(error, request, dev=self.lanes.dev), worker)
 

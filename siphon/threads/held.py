@@ -76,12 +76,14 @@ class Visit:
         except BaseException as error:  # noqa: BLE001 - it is raised again where the visit is awaited
             # What nobody will ask for ends here: on another thread it would wait for this one to come by.
             over = self._exchange.ended
-            self._error = RequestCancelled("the request has ended") if over else _without_this_frame(error)
+            self._error = RequestCancelled("the request has ended") if over else error
         self._loop_worker.post(self)
 
     def on_loop(self, worker: LoopWorker) -> None:
         """Resolves the future, on its loop."""
-        if self.future.cancelled():
+        future = self.future
+        del self.future  # an error's traceback leads to the frame of run, and so to this visit
+        if future.cancelled():
             worker.abandoned -= 1
             self._error = None
             self._exchange.forget_error()
@@ -90,13 +92,13 @@ class Visit:
             return
         if self._error is None:
             assert self._outcome is not None
-            self.future.set_result(self._outcome)
+            future.set_result(self._outcome)
         elif isinstance(self._error, StopIteration):
             error = RuntimeError("a sync member raised StopIteration")
             error.__cause__ = self._error
-            self.future.set_exception(error)
+            future.set_exception(error)
         else:
-            self.future.set_exception(self._error)
+            future.set_exception(self._error)
         self._error = None
 
 
@@ -134,7 +136,7 @@ class Inner:
         try:
             self._response = await self._exchange.resume(self._paused, self._request)
         except BaseException as error:  # noqa: BLE001 - it is raised again by the sync call_next that waits
-            self._error = _without_this_frame(error)
+            self._error = error
 
     def _done(self, task: asyncio.Task[None]) -> None:
         assert self._exchange.inner_tasks is not None
@@ -153,7 +155,10 @@ class Inner:
             return self._response
         if error is None or isinstance(error, asyncio.CancelledError):
             raise RequestCancelled("the request has ended") from error
-        raise error
+        try:
+            raise error
+        finally:
+            del error  # its traceback leads to this frame
 
 
 class Wakening:
@@ -209,12 +214,6 @@ class Held:
                 return None
             if isinstance(item, Visit):
                 return item
-
-
-def _without_this_frame(error: BaseException) -> BaseException:
-    """What was just caught, to be kept: the catching frame refers to who keeps it, and both to each other."""
-    trace = error.__traceback__
-    return error.with_traceback(trace.tb_next if trace is not None else None)
 
 
 def take_over(context: Context) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from siphon.journal import journal
 from tests.client import request
+from tests.garbage import without_collections
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -349,3 +350,25 @@ def test_a_request_answered_while_it_was_queued_is_never_run(serve: Callable[...
         service.module.gate.set()
         assert running.get("/?next").status == 200
     assert service.module.seen == [[("running", "")], [("next", "")]]
+
+
+@pytest.mark.parametrize("handled", KINDS)
+@pytest.mark.parametrize("inner", KINDS)
+@pytest.mark.parametrize("outer", KINDS)
+def test_an_error_leaves_no_cycle_wherever_it_travels(
+    serve: Callable[..., Service], outer: str, inner: str, handled: str
+) -> None:
+    """Each would keep a request, its connection and its frames until the next collection.
+
+    The last one of a thread may wait for it: who counts references to what another thread has made tells it.
+    """
+    service = serve(
+        PREAMBLE
+        + middleware(outer, PASS, name="outer")
+        + middleware(inner, PASS, name="inner")
+        + handler(handled, 'raise KeyError("it is not there")')
+    )
+    with service.connect() as client, without_collections() as errors_left:
+        for _ in range(20):
+            assert client.get("/").status == 500
+        assert len(errors_left()) <= 4
