@@ -13,8 +13,9 @@ import select
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from siphon.config.settings import LogSettings
@@ -89,7 +90,9 @@ class Journal:
     def __init__(self, descriptor: int = 2) -> None:
         self._descriptor = descriptor
         self._lock = threading.Lock()
-        self._more = threading.Condition(self._lock)
+        # Where the writer waits. Not a Condition: on 3.13 a timed wait for one begins with 40 sched_yields,
+        # and a busy server's writer waits a hundred times a second.
+        self._gate: SimpleQueue[None] = SimpleQueue()
         self._idle = threading.Condition(self._lock)
         self._queue: list[Line] = []
         self._queued_chars = 0
@@ -156,7 +159,7 @@ class Journal:
             self._queued_chars += len(line.text)
             self._wake_writer()
             if len(self._queue) == _CROWD:
-                self._more.notify()
+                self._gate.put(None)
 
     def _drop(self, count: int) -> None:
         """Counts lines that came too fast; ``_lock`` is held."""
@@ -171,13 +174,13 @@ class Journal:
             self._writer.start()
         elif not self._awake:
             self._awake = True
-            self._more.notify()
+            self._gate.put(None)
 
     def flush(self, timeout_s: float = 1.0) -> bool:
         """Waits until all that was queued is written; False when ``timeout_s`` passed first."""
         with self._lock:
             self._hurry += 1
-            self._more.notify_all()
+            self._gate.put(None)
             try:
                 return self._idle.wait_for(lambda: not self._has_more() and not self._awake, timeout_s)
             finally:
@@ -194,7 +197,7 @@ class Journal:
         with self._lock:
             writer, self._writer = self._writer, None
             self._closing = writer
-            self._more.notify_all()
+            self._gate.put(None)
         if writer is None:
             return True
         writer.join(max(0.0, deadline - time.monotonic()))
@@ -226,18 +229,22 @@ class Journal:
 
     def _wait_for_entries(self, me: threading.Thread) -> bool:
         """Waits for something to write; False where ``me``, the writer, is to end instead."""
-        with self._lock:
-            if not self._has_more():
+        while True:
+            with self._lock:
+                if self._has_more():
+                    self._awake = True
+                    gathers = not self._hurry and self._closing is not me and len(self._queue) < _CROWD
+                    break
                 self._awake = False
                 self._idle.notify_all()
-                while not self._has_more():
-                    if self._closing is me:
-                        return False
-                    self._more.wait()
-                self._awake = True
-            if not self._hurry and self._closing is not me and len(self._queue) < _CROWD:
-                self._more.wait(_GATHER_S)
-            return True
+                if self._closing is me:
+                    return False
+            self._gate.get()
+        if gathers:
+            # A wake-up that has been overtaken ends it early, once.
+            with suppress(Empty):
+                self._gate.get(timeout=_GATHER_S)
+        return True
 
     def _has_more(self) -> bool:
         return bool(self._queue or self._sources)
