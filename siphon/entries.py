@@ -74,7 +74,7 @@ class TextLines:
         self._pick = _picker(access_format)
         self._second = -1
         self._stamp = ""
-        self._access_second = -1
+        self._access_second = -1.0
         self._access_stamp = ""
 
     def line(self, entry: Line) -> str:
@@ -102,7 +102,7 @@ class TextLines:
         queued_ms: float,
     ) -> str:
         """As the format says; see ``Shower``."""
-        begun = int(at - duration_ms / 1000)
+        begun = (at - duration_ms / 1000) // 1  # a call of int() costs more
         if self._access_second != begun:
             self._access_second = begun
             self._access_stamp = time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(begun))

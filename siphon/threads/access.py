@@ -46,7 +46,7 @@ class AccessLines:
             connection, started, began = exchange.connection, exchange.started, exchange.began
             method, target, minor_version, _, _, _, _ = exchange.head
             # A literal, and no constant of the module's, which all threads would count; see RequestHead.
-            no_body = method == "HEAD" or status in (204, 205, 304)
+            no_body = method == "HEAD" or (status != 200 and status in (204, 205, 304))
             line = show(
                 ended + to_wall_clock_s,
                 connection.peer if not connection.trusted_proxies else Request(exchange).client,

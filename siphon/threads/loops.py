@@ -7,6 +7,7 @@ import threading
 from asyncio import Task, current_task
 from contextvars import Context
 from sys import getrefcount
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 from weakref import finalize, getweakrefcount
 
@@ -142,8 +143,10 @@ class LoopWorker(threading.Thread):
         references = getrefcount(task)
         while turns:
             exchange = turns.pop()
-            if (exchange.ended or observes) and not exchange.begins(self):
+            if exchange.ended and not exchange.begins(self):
                 continue
+            if observes:
+                exchange.began = monotonic()
             await exchange.run(self)
             # Nothing of a request may be found by the next: not its context, nor what it has asked of its
             # task, nor that whoever has kept the task takes it for its own.

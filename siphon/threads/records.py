@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+import threading
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -19,15 +19,16 @@ class Records:
     looked up once for all of them.
     """
 
-    __slots__ = ("_noted", "cells", "lines", "wanted")
+    __slots__ = ("_lock", "_noted", "cells", "lines", "wanted")
 
     def __init__(self, cells: Cells | None = None, lines: AccessLines | None = None) -> None:
         self.cells = cells
         self.lines = lines
         # Whether anything is to be done about an exchange that has been answered.
         self.wanted = cells is not None or lines is not None
-        # A deque, whose ends may be used by several: who ends a thread that is stuck settles what it has.
-        self._noted: deque[Noted] = deque()
+        # For settle: whoever gives up a thread that is stuck settles what it has.
+        self._lock = threading.Lock()
+        self._noted: list[Noted] = []
 
     def note(self, exchange: Exchange, status: int, body_bytes: int) -> None:
         """Notes what became of ``exchange``, until ``settle``. Once, by whoever has claimed it."""
@@ -39,12 +40,10 @@ class Records:
         The thread itself, before it lets go of the exchanges, or whoever gives it up.
         """
         noted, cells, lines = self._noted, self.cells, self.lines
-        taken: list[Noted] = []
-        try:
-            while noted:
-                taken.append(noted.popleft())
-        except IndexError:  # another thread was there first
-            pass
+        with self._lock:
+            taken = noted[:]
+            # No more than that: what is noted meanwhile stays.
+            del noted[: len(taken)]
         if cells is not None:
             for exchange, status, _, ended in taken:
                 cells.answered(exchange.chain.pattern, exchange.method, status, ended - exchange.started)

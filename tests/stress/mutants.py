@@ -363,8 +363,8 @@ MUTANTS: Final = (
     Mutant(
         "settle: what another is taking is taken as well",
         "records.py",
-        "                taken.append(noted.popleft())\n",
-        "                taken.append(noted[0])\n                noted.popleft()\n",
+        "        with self._lock:\n            taken",
+        "        if True:\n            taken",
         "threads/test_records.py",
     ),
     Mutant(
