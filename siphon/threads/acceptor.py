@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -73,8 +72,7 @@ class Acceptor(threading.Thread):
         self._drain_begun = False
         self.now = monotonic()
         self._wheel = Wheel(self.now)
-        # What other threads have given back. A deque may be filled by several, and cleared meanwhile.
-        self._taken_back: deque[Batch | Exchange] = deque()
+        self._taken_back: list[Batch | Exchange] = []  # filled by other threads
         self._for_loops: list[Exchange] = []
         self._for_workers: list[Exchange] = []
         self._poller.register(self._wakeup.fd)
@@ -127,7 +125,9 @@ class Acceptor(threading.Thread):
         next_due = min(self._wheel.next_due, self._admission.resume_at)
         events = self._poll(None if next_due == inf else max(0.0, next_due - self.now))
         self.now = now = monotonic()
-        self._taken_back.clear()
+        # Dropped with this frame: whoever gives something back would wait for a list that drops what it has.
+        back = self._taken_back[:]
+        del self._taken_back[: len(back)]
         connections, read, readable = self.connections, self._read, READABLE
         for fd, mask in events:
             if fd in connections:

@@ -284,8 +284,9 @@ class BlockingWorker(threading.Thread):
         """Works on ``item``. This thread alone."""
         self.began = began = monotonic()
         self.item = item
+        long_items = self._long_items
         # The processor's time costs a system call: it is asked for once an item has been long.
-        began_cpu = thread_time() if self._long_items else 0.0
+        began_cpu = thread_time() if long_items else 0.0
         try:
             item.on_worker(self)
         except Exception as error:  # noqa: BLE001 - user code's errors are caught where they arise
@@ -293,8 +294,11 @@ class BlockingWorker(threading.Thread):
         self.item = None
         self.finished += 1
         self.finished_exchanges += item.counted
-        if monotonic() - began > _LONG_S and self._may_step_back:
-            self._note_long_item(began_cpu)
+        if monotonic() - began > _LONG_S:
+            if self._may_step_back:
+                self._note_long_item(began_cpu)
+        elif long_items:
+            self._long_items = 0
 
     def _note_long_item(self, began_cpu: float) -> None:
         if self._long_items and thread_time() - began_cpu < _LONG_S:

@@ -37,6 +37,10 @@ SCRIPT = """
         asleep.wait(0.004)
         return http.Response(body=str(threading.get_native_id()))
 
+    @http.route("/quick")
+    def quick(req):
+        return http.Response(body=str(threading.get_native_id()))
+
     @http.route("/")
     async def hello(req):
         return http.Response(body=str(threading.get_native_id()))
@@ -61,4 +65,11 @@ def test_a_worker_whose_items_only_wait_keeps_its_priority(serve: Callable[..., 
     service = serve(SCRIPT, blocking_min=1, blocking_max=1)
     with service.connect() as client:
         workers = {client.get("/sleep").body for _ in range(10)}
+        assert [niceness(worker) for worker in workers] == [os.getpriority(os.PRIO_PROCESS, 0)]
+
+
+def test_long_items_in_a_row_count_and_no_others(serve: Callable[..., Service]) -> None:
+    service = serve(SCRIPT, blocking_min=1, blocking_max=1)
+    with service.connect() as client:
+        workers = {client.get(path).body for path in ["/burn", "/burn", "/quick"] * 5}
         assert [niceness(worker) for worker in workers] == [os.getpriority(os.PRIO_PROCESS, 0)]
