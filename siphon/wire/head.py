@@ -66,6 +66,9 @@ _OTHER_INITIALS: Final = rb"!#$%&'*+\-.^_`|~0-9ABDFGI-SV-Zabdfgi-sv-z"  # every 
 # CONNECT with a path is an error (RFC 9112 3.2.3), and with an authority not for the scanner.
 _REQUEST_LINE: Final = rb"(?!CONNECT )(" + TOKEN + rb") (/" + VISIBLE_TARGET + rb"*+) HTTP/1\.1\r\n"
 
+# A part of what HOST takes, and nearly every host that there is: HOST alone takes 0.12 us longer.
+_PLAIN_HOST: Final = rb"[0-9A-Za-z.\-]++(?::[0-9]{0,4}+)?+(?=[\r\t ])"
+
 
 def _captured(name: str, group: int, value: bytes) -> bytes:
     """A field that may come once: ``(?(n)(?!))`` fails where group ``n`` has matched before."""
@@ -78,7 +81,7 @@ def _lines_pattern() -> bytes:
     special = rb"|".join(any_case(name) for name in _SCANNED_FIELDS + _DECLINED_FIELDS)
     fields = (
         rb"[" + _OTHER_INITIALS + rb"]" + rest_of_field,  # first: most fields, and no look-ahead
-        _captured("host", 4, HOST),
+        _captured("host", 4, _PLAIN_HOST + rb"|" + HOST),
         _captured("content-length", 5, rb"[0-9]{1,15}+"),
         _captured("connection", 6, any_case("close") + rb"|" + any_case("keep-alive")),
         rb"(?!(?:" + special + rb"):)[" + _INITIALS + rb"]" + rest_of_field,
