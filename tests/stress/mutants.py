@@ -410,6 +410,13 @@ MUTANTS: Final = (
         "test_log.py",
     ),
     Mutant(
+        "log: who sleeps is not woken",
+        "./journal.py",
+        "            self._awake = True\n            self._gate.put(None)\n",
+        "            self._awake = True\n",
+        "test_log.py",
+    ),
+    Mutant(
         "log: the queue is taken without the lock",
         "./journal.py",
         "        with self._lock:\n            queue, self._queue = self._queue, []\n",

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from siphon.config.settings import ThreadSettings
 from siphon.threads.lanes import Lanes
-from siphon.threads.records import Records
+from siphon.threads.records import Noted, Records
 from siphon.threads.tally import Key, Tally
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from siphon.threads.exchange import Exchange
     from siphon.threads.loops import LoopWorker
 
@@ -75,6 +77,33 @@ def test_two_that_settle_at_once_count_nothing_twice_and_lose_nothing() -> None:
     thread.join(20)
     records.settle()
     assert count(tally) == ROUNDS * NOTED
+
+
+class Overtaken(list[Noted]):
+    """Has somebody else settle once it has been read, before anything is taken out of it."""
+
+    def __init__(self, settle: Callable[[], None]) -> None:
+        super().__init__()
+        self.other = threading.Thread(target=settle)
+
+    def __getitem__(self, key: Any) -> Any:
+        found = super().__getitem__(key)
+        if self.other.ident is None:
+            self.other.start()
+            self.other.join(1)  # who settles meanwhile waits for this one, and the time passes
+        return found
+
+
+def test_who_settles_while_another_does_waits_for_it() -> None:
+    tally = Tally()
+    records = Records(tally.new_cells())
+    other = Records(tally.new_cells())
+    records._noted = noted = Overtaken(other.settle)
+    other._noted, other._lock = noted, records._lock
+    records.note(answered(), 200, 0)
+    records.settle()
+    noted.other.join(20)
+    assert count(tally) == 1
 
 
 class Stuck:
