@@ -90,8 +90,8 @@ class Journal:
     def __init__(self, descriptor: int = 2) -> None:
         self._descriptor = descriptor
         self._lock = threading.Lock()
-        # Where the writer waits. Not a Condition: on 3.13 a timed wait for one begins with 40 sched_yields,
-        # and a busy server's writer waits a hundred times a second.
+        # Where the writer waits; each has its own. Not a Condition: on 3.13 a timed wait for one begins with
+        # 40 sched_yields, and a busy server's writer waits a hundred times a second.
         self._gate: SimpleQueue[None] = SimpleQueue()
         self._idle = threading.Condition(self._lock)
         self._queue: list[Line] = []
@@ -170,7 +170,10 @@ class Journal:
         """Sees to it that the writer comes by; ``_lock`` is held."""
         if self._writer is None:
             self._awake = True
-            self._writer = threading.Thread(target=self._write, name="siphon-log", daemon=True)
+            self._gate = SimpleQueue()
+            self._writer = threading.Thread(
+                target=self._write, args=(self._gate,), name="siphon-log", daemon=True
+            )
             self._writer.start()
         elif not self._awake:
             self._awake = True
@@ -205,9 +208,9 @@ class Journal:
 
     # The writer's thread -----------------------------------------------------------------------
 
-    def _write(self) -> None:
+    def _write(self, gate: SimpleQueue[None]) -> None:
         me = threading.current_thread()
-        while self._wait_for_entries(me):
+        while self._wait_for_entries(me, gate):
             self._write_batch()
         # What was dropped is owed even where nothing comes after it.
         self._write_batch()
@@ -227,7 +230,7 @@ class Journal:
         if unwritten:
             self._take_back(lost, unwritten - len(notes), why)
 
-    def _wait_for_entries(self, me: threading.Thread) -> bool:
+    def _wait_for_entries(self, me: threading.Thread, gate: SimpleQueue[None]) -> bool:
         """Waits for something to write; False where ``me``, the writer, is to end instead."""
         while True:
             with self._lock:
@@ -239,11 +242,11 @@ class Journal:
                 self._idle.notify_all()
                 if self._closing is me:
                     return False
-            self._gate.get()
+            gate.get()
         if gathers:
             # A wake-up that has been overtaken ends it early, once.
             with suppress(Empty):
-                self._gate.get(timeout=_GATHER_S)
+                gate.get(timeout=_GATHER_S)
         return True
 
     def _has_more(self) -> bool:

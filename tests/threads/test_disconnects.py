@@ -299,38 +299,43 @@ def test_resets_at_every_moment_leave_the_server_whole(serve: Callable[..., Serv
         assert answers == [200] * 40
 
 
+SYNC_AROUND_ASYNC = """
+    import asyncio, threading
+    from siphon import http
+
+    entered = threading.Semaphore(0)
+
+    @http.middleware
+    async def guard(req):
+        return None
+
+    @http.middleware
+    def around(req, call_next):
+        return call_next(req)
+
+    @http.route("/suspended")
+    async def suspended(req):
+        entered.release()
+        await asyncio.Event().wait()
+"""
+
+
 def test_clients_that_go_leave_no_traceback_to_the_collector(serve: Callable[..., Service]) -> None:
     """Their requests would stay in memory with it, connection and all, until the next collection.
 
     What has no traceback only waits for the thread that has made it.
     """
     service = serve(
-        """
-        import asyncio, threading
-        from siphon import http
+        SYNC_AROUND_ASYNC
+        + """
+    gate = threading.Event()
 
-        entered = threading.Semaphore(0)
-        gate = threading.Event()
-
-        @http.middleware
-        async def guard(req):
-            return None
-
-        @http.middleware
-        def around(req, call_next):
-            return call_next(req)
-
-        @http.route("/suspended")
-        async def suspended(req):
-            entered.release()
-            await asyncio.Event().wait()
-
-        @http.route("/blocking")
-        def blocking(req):
-            entered.release()
-            gate.wait(10)
-            return http.Response()
-        """
+    @http.route("/blocking")
+    def blocking(req):
+        entered.release()
+        gate.wait(10)
+        return http.Response()
+    """
     )
     script = service.module
     with without_collections() as errors_left:
@@ -348,27 +353,7 @@ def test_a_visit_that_is_over_before_its_loop_hears_of_it_leaves_no_traceback_ei
     serve: Callable[..., Service], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The worker notices the end first, and what it raises travels through the task that awaits it."""
-    service = serve(
-        """
-        import asyncio, threading
-        from siphon import http
-
-        entered = threading.Semaphore(0)
-
-        @http.middleware
-        async def guard(req):
-            return None
-
-        @http.middleware
-        def around(req, call_next):
-            return call_next(req)
-
-        @http.route("/suspended")
-        async def suspended(req):
-            entered.release()
-            await asyncio.Event().wait()
-        """
-    )
+    service = serve(SYNC_AROUND_ASYNC)
     resolved = threading.Semaphore(0)
     post, on_loop = LoopWorker.post, Visit.on_loop
 
