@@ -7,6 +7,10 @@ import sys
 # a sixth of the start's time. A server switches it on before it lets clients in.
 gc.disable()
 
+from siphon.script.bytecode import import_uncounted  # noqa: E402
+
+import_uncounted()
+
 from siphon.cli import main  # noqa: E402
 
 if __name__ == "__main__":

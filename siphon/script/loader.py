@@ -11,6 +11,7 @@ from pathlib import Path
 from types import CodeType
 
 from siphon.errors import ScriptError
+from siphon.script.bytecode import uncounted
 from siphon.script.place import belongs_to_the_user, registers
 from siphon.script.registry import Registry
 
@@ -125,7 +126,7 @@ def _read(path: Path) -> str:
 
 def _compile(path: Path, source: str) -> CodeType:
     try:
-        return compile(source, path, "exec", dont_inherit=True)
+        return uncounted(compile(source, path, "exec", dont_inherit=True))
     except SyntaxError as error:
         text = "".join(traceback.format_exception_only(error)).rstrip("\n")
         raise ScriptError(text if error.filename is not None else f"{path}: {text}") from error
