@@ -10,21 +10,14 @@ from typing import TYPE_CHECKING, Final
 from siphon.errors import OtherProtocol, RequestRefused
 from siphon.messages import plain
 from siphon.threads.admission import Admission
+from siphon.threads.blocking import LOOK_S
 from siphon.threads.connection import OWNER_NEEDED, TOO_SLOW, Connection, peer_name
 from siphon.threads.exchange import Exchange
 from siphon.threads.poller import READABLE, WRITABLE, make_poller
 from siphon.threads.wheel import Wheel
 from siphon.wakeup import Wakeup
 from siphon.wire.encode import Encoder
-from siphon.wire.states import (
-    BODY,
-    CLOSED,
-    HEAD,
-    IDLE,
-    LINGERING,
-    RUNNING,
-    SENDING,
-)
+from siphon.wire.states import BODY, CLOSED, HEAD, IDLE, LINGERING, RUNNING, SENDING
 
 if TYPE_CHECKING:
     import socket
@@ -75,6 +68,7 @@ class Acceptor(threading.Thread):
         self._taken_back: list[Batch | Exchange] = []  # filled by other threads
         self._for_loops: list[Exchange] = []
         self._for_workers: list[Exchange] = []
+        self._look_at = inf  # for blocking workers that do not go on
         self._poller.register(self._wakeup.fd)
         self._admission = Admission(self, listeners, self._poller)
 
@@ -122,7 +116,7 @@ class Acceptor(threading.Thread):
             self._drained(self)
 
     def _turn(self) -> None:
-        next_due = min(self._wheel.next_due, self._admission.resume_at)
+        next_due = min(self._wheel.next_due, self._admission.resume_at, self._look_at)
         events = self._poll(None if next_due == inf else max(0.0, next_due - self.now))
         self.now = now = monotonic()
         # Dropped with this frame: whoever gives something back would wait for a list that drops what it has.
@@ -145,6 +139,8 @@ class Acceptor(threading.Thread):
                 self._look_at_deadline(connection)
         if now >= self._admission.resume_at:
             self._admission.resume()
+        if now >= self._look_at:
+            self._look_at = now + LOOK_S if self.lanes.blocking.look(now) else inf
         for _ in range(_HAND_OVERS_A_TURN):
             if not (self._for_loops or self._for_workers):
                 break
@@ -226,6 +222,8 @@ class Acceptor(threading.Thread):
             response = plain(503, "over capacity\n", ("Retry-After", "1"))
             if exchange.overrule(response, self._encoder, self._records) == OWNER_NEEDED:
                 self._attend(exchange.connection)
+        if self._look_at == inf and self.lanes.blocking.wants_look:
+            self._look_at = self.now + LOOK_S
 
     # Answers of the acceptor's own -------------------------------------------------------------
 

@@ -1,45 +1,66 @@
-"""The blocking lane: one inbox, a stack of parked workers, and one of them being woken at a time."""
+"""The blocking lane: an inbox, a stack of parked workers, and a few workers that are dealt rows."""
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
-import traceback
 from collections import deque
-from queue import SimpleQueue
-from time import monotonic, thread_time
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
+from siphon.errors import StartError
 from siphon.journal import journal
+from siphon.threads.batch import Batch, deal
+from siphon.threads.blocking_worker import GONE, QUEUED, TELLS_WAITING, WAKE, BlockingWorker
 from siphon.threads.records import Records
-from siphon.wire.encode import Encoder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
+    from siphon.threads.blocking_worker import Item
+    from siphon.threads.connection import Owner
     from siphon.threads.exchange import Exchange
     from siphon.threads.held import Visit
     from siphon.threads.hooks import HookRun
 
-type Item = Exchange | Visit | HookRun
+LOOK_S: Final = 0.001
+"""How long a runner may be at one exchange while others wait in its row."""
+# For so long all exchanges go to the inbox once some have turned out to wait, or to compute for long.
+_SINGLY_S: Final = 10.0
+# One exchange may have met a garbage collection: it takes three that were slow, among fewer than fifty.
+_SLOW: Final = 16
+_TOO_SLOW: Final = 3 * _SLOW
+# So many workers for one runner: the others are for what waits.
+_WORKERS_A_RUNNER: Final = 4
 
 
 class BlockingLane:
     """Runs sync work on elastic threads, from ``minimum`` to ``maximum`` of them.
 
-    Any thread may submit. Whoever adds work wakes at most one worker; a worker that takes an item and
-    leaves others wakes (or starts) the next one before it enters user code. So a batch costs its
-    submitter one wake-up, and no sleeper waits behind another.
+    Any thread may submit. Whoever adds to the inbox wakes at most one worker; a worker that takes an
+    item and leaves others wakes (or starts) the next one before it enters user code. So a batch costs
+    its submitter one wake-up, and no sleeper waits behind another.
 
-    ``_lock`` guards the stack of parked workers, the waking flag, the list of workers and
-    ``_submitted``. Items are added under it and taken without it, off a deque, whose ends are
+    While exchanges are quick, an acceptor's are dealt out in rows instead, evenly, to ``runners``: as
+    many workers as there are processors, each with its own row to run one after the other. Two
+    processors then serve 1.2 times as many that do nothing, and 1.4 times with few clients (measured):
+    no worker wakes another, and each finds its row on the processor it was on. That one may wait behind
+    another is put right by ``look``, which acceptors call: what is left of a row where the runner has
+    not come to the next exchange goes to the inbox. A runner that sees them wait has it all go there.
+
+    ``_lock`` guards the stack of parked workers, the runners, the waking flag, the list of workers and
+    ``_submitted``. Items are added under it and taken without it, off a deque or a list, whose ends are
     thread-safe: with the lock around every take, workers spent a tenth of their time contending for
-    it. A worker is parked only under the lock and with the inbox empty, so none sleeps beside work.
+    it. A worker is parked only under the lock and with nothing to do, so none sleeps beside work.
     """
 
     def __init__(
-        self, minimum: int, maximum: int, queue_max: int, new_records: Callable[[], Records] = Records
+        self,
+        minimum: int,
+        maximum: int,
+        queue_max: int,
+        new_records: Callable[[], Records] = Records,
+        *,
+        runners: int = 0,
     ) -> None:
         # What its threads are called, before their number.
         self.name = "siphon-blocking"
@@ -56,26 +77,74 @@ class BlockingLane:
         self._stopping = False
         self._submitted = 0
         self._submitted_exchanges = 0
+        # Without a way to tell whether they wait, there are no rows.
+        self._runners_max = min(runners, maximum // _WORKERS_A_RUNNER) if TELLS_WAITING else 0
+        self._runners: tuple[BlockingWorker, ...] = ()
+        # Rows are watched: one took longer than rows of quick exchanges do. Set without the lock, by runners.
+        self._watches = False
+        # Each exchange that was watched adds to it where it was slow, and takes one off where it was quick.
+        self._slowness = 0
+        self._singly_until = 0.0
+        self._look_due = 0.0
+        self.wants_look = False
+        """Exchanges may wait behind others: ``look`` is to be called. A moment's answer, for acceptors."""
 
     def start(self) -> None:
-        """Starts the workers that are there from the beginning."""
+        """Starts the workers that are there from the beginning; raises StartError."""
         with self._lock:
             fresh = [self._add_worker() for _ in range(self._minimum)]
-        for worker in fresh:
-            worker.start()
+        try:
+            for worker in fresh:
+                worker.start()
+        except (RuntimeError, OSError) as error:
+            raise StartError(f"cannot start {self._minimum} blocking workers: {error}") from error
 
-    def submit(self, exchanges: Sequence[Exchange]) -> Sequence[Exchange]:
-        """Queues a batch and wakes one worker; returns those that the bound on the queue leaves out."""
+    def submit(self, exchanges: list[Exchange], owner: Owner | None = None) -> list[Exchange]:
+        """Queues a batch and wakes whom it takes; returns those that the bound on the queue leaves out.
+
+        ``owner``: the acceptor that calls, and will ``look``; without one nothing is dealt out in rows.
+        """
         with self._lock:
             room = self._room()
             taken = exchanges[:room]
-            self._inbox.extend(taken)
             self._submitted += len(taken)
             self._submitted_exchanges += len(taken)
+            fresh: list[BlockingWorker] = []
+            runners = self._present_runners(fresh) if owner is not None else ()
+        for worker in fresh:
+            self._wake(worker)
+        left = taken if owner is None or not runners else self._deal(owner, taken, runners)
+        if left:
+            self._queue(left)
+        return exchanges[room:]
+
+    def _deal(
+        self, owner: Owner, exchanges: list[Exchange], runners: tuple[BlockingWorker, ...]
+    ) -> list[Exchange]:
+        """Deals ``exchanges`` out to the runners; returns those of runners that are none any more."""
+        left: list[Exchange] = []
+        some_wait = False
+        for number, dealt in deal(exchanges, [worker.load for worker in runners]):
+            worker = runners[number]
+            verdict = worker.add_row(Batch(owner, dealt))
+            if verdict == GONE:
+                left += dealt
+                continue
+            if verdict == WAKE:
+                self._wake(worker)
+            if verdict == QUEUED or len(dealt) > 1:
+                some_wait = True
+        if some_wait:
+            with self._lock:  # or a look that has not seen them would take it back
+                self.wants_look = True
+        return left
+
+    def _queue(self, exchanges: list[Exchange]) -> None:
+        with self._lock:
+            self._inbox.extend(exchanges)
             worker = self._next_to_wake()
         if worker is not None:
             self._wake(worker)
-        return exchanges[room:]
 
     def submit_hook(self, hook: HookRun) -> None:
         """Queues a hook before everything else, on one more worker where all are at work: it must run."""
@@ -106,8 +175,11 @@ class BlockingLane:
             self._stopping = True
             self._inbox.clear()
             parked, self._parked = self._parked, []
-        for worker in parked:
-            worker.gate.put(None)
+            runners, self._runners, self._runners_max = self._runners, (), 0
+        for worker in runners:
+            worker.relieve(stuck=False)
+        for worker in parked + [worker for worker in runners if worker.rise()]:
+            worker.gate.open()
 
     def join(self, timeout_s: float) -> bool:
         """Waits for the workers to end; False where one is still at user code after ``timeout_s``."""
@@ -137,8 +209,14 @@ class BlockingLane:
 
     @property
     def waiting(self) -> int:
-        """Items that no worker has taken yet. A moment's figure."""
-        return len(self._inbox)
+        """Items that no worker has begun yet. A moment's figure."""
+        return len(self._inbox) + sum([worker.waiting for worker in self.workers])
+
+    @property
+    def resting(self) -> int:
+        """Workers that have nothing to do. A moment's figure."""
+        with self._lock:
+            return len(self._parked) + sum([worker.resting for worker in self._runners])
 
     @property
     def finished(self) -> int:
@@ -158,6 +236,39 @@ class BlockingLane:
             return 0  # in a script that is all async; asked in each turn of an acceptor
         return self._submitted_exchanges - sum([worker.finished_exchanges for worker in self._workers])
 
+    def look(self, now: float) -> bool:
+        """Relieves each runner that has not gone on since the last look; whether to look again.
+
+        ``now``: monotonic seconds. Acceptors call it every LOOK_S while it says so.
+        """
+        relieved: list[BlockingWorker] = []
+        left: list[Exchange] = []
+        with self._lock:
+            if now < self._look_due:
+                return True
+            self._look_due = now + LOOK_S
+            for worker in self._runners:
+                rest = worker.relieve()
+                if rest is not None:
+                    relieved.append(worker)
+                    left += rest
+            self._runners = tuple([worker for worker in self._runners if worker not in relieved])
+            self.wants_look = again = any([worker.waiting for worker in self._runners])  # noqa: C419 - see Batch
+        if left:
+            self._queue(left)
+        for worker in relieved:
+            # What it had answered before would be heard of when it goes on.
+            worker.records.settle()
+        return again
+
+    def note(self, *, quick: bool) -> None:
+        """Hears of each exchange that was watched; deals out no rows for a while once several were slow."""
+        with self._lock:
+            self._slowness = max(0, self._slowness - 1) if quick else self._slowness + _SLOW
+            if self._slowness >= _TOO_SLOW:
+                self._slowness = 0
+                self._singly_until = monotonic() + _SINGLY_S
+
     def serve(self, worker: BlockingWorker) -> None:
         """Gives ``worker`` one item after the other until the lane stops. The worker's own thread."""
         # Looked up once: who looks up what all workers share writes to its count, as they all do.
@@ -168,11 +279,15 @@ class BlockingLane:
                 with self._lock:
                     worker.woken = False
                     self._waking = False
+            row = worker.take_row()
+            if row is not None:
+                self._watches = not worker.run_row(row, watched=self._watches)
+                del row  # as below
             try:
                 item = take()
             except IndexError:
-                if self._park(worker):
-                    worker.gate.get()
+                if self._rest(worker) if worker.is_runner else self._park(worker):
+                    worker.gate.wait()
                 continue
             # Where a worker is being woken, it sees what is left when it comes.
             if inbox and not self._waking:
@@ -186,6 +301,13 @@ class BlockingLane:
         if worker is not None:
             self._wake(worker)
 
+    def _rest(self, worker: BlockingWorker) -> bool:
+        """Has a runner rest until it is woken, unless there is something to do after all."""
+        if not worker.rest():
+            return False
+        # Who has queued something since finds that it rests; or it finds here what was queued before.
+        return not ((self._inbox or self._stopping) and worker.rise())
+
     def _park(self, worker: BlockingWorker) -> bool:
         """Has ``worker`` rest until it is woken, unless there is something to do after all."""
         with self._lock:
@@ -196,6 +318,23 @@ class BlockingLane:
                 return False
             self._parked.append(worker)
             return True
+
+    def _present_runners(self, fresh: list[BlockingWorker]) -> tuple[BlockingWorker, ...]:
+        """Who is dealt rows now, if anybody; ``fresh`` gets those to be started. ``_lock`` is held."""
+        wanted = self._runners_max
+        if not wanted or monotonic() < self._singly_until:
+            return ()
+        while len(self._runners) < wanted:
+            if self._parked:
+                worker = self._parked.pop()
+            elif len(self._workers) < self._maximum:
+                worker = self._add_worker()
+                fresh.append(worker)
+            else:
+                break
+            worker.become_runner()
+            self._runners += (worker,)
+        return self._runners
 
     def _room(self) -> int:
         """How many more items may come: ``queue_max`` wait and ``maximum`` run. ``_lock`` is held."""
@@ -211,7 +350,11 @@ class BlockingLane:
         elif len(self._workers) < self._maximum:
             worker = self._add_worker()
         else:
-            return None
+            resting = next((worker for worker in self._runners if worker.retire()), None)
+            if resting is None:
+                return None
+            worker = resting
+            self._runners = tuple([one for one in self._runners if one is not worker])
         worker.woken = self._waking = True
         return worker
 
@@ -222,91 +365,21 @@ class BlockingLane:
 
     def _wake(self, worker: BlockingWorker) -> None:
         if worker.begun:
-            worker.gate.put(None)
+            worker.gate.open()
             return
         try:
             worker.start()
-        except RuntimeError as error:
-            # The system gives no more threads: those that are there go on with the inbox.
+        except (RuntimeError, OSError) as error:
+            # The system gives no more threads, or descriptors: those that are there go on with the inbox.
             with self._lock:
                 self._workers.remove(worker)
-                self._waking = False
+                self._runners = tuple([one for one in self._runners if one is not worker])
+                self._inbox.extend(worker.relieve(stuck=False) or ())
+                self._waking &= not worker.woken
                 self._maximum = max(1, len(self._workers))
+                instead = self._next_to_wake()
             journal.log(
                 "error", f"a blocking worker could not be started ({error}); going on with {self._maximum}"
             )
-
-
-# What takes longer than this may be computing; what has used more processor time than this is.
-_LONG_S: Final = 0.002
-_LONG_ITEMS: Final = 3
-_LOWEST_PRIORITY: Final = 19
-
-
-class BlockingWorker(threading.Thread):
-    """A thread of the blocking lane. ``woken`` is guarded by the lane's lock.
-
-    A worker whose items compute steps back, behind the acceptor and the loops, for the rest of its
-    life: only a privileged process may raise a priority again. Beside 8 handlers that each compute for
-    5 ms, on two processors, a fast async one then has a p99 of 7 ms instead of 65 ms (measured).
-    Workers that only wait, or are quick, keep their priority: lowering all of them would cost a quick
-    sync handler a sixth of its throughput.
-    """
-
-    def __init__(self, lane: BlockingLane, number: int, records: Records) -> None:
-        super().__init__(name=f"{lane.name}-{number}", daemon=True)
-        self._lane = lane
-        self.encoder = Encoder()
-        self.records = records
-        self.observes = records.wanted
-        # Not a Lock: on 3.13 a taken one is tried 40 times, with a sched_yield each, before it parks.
-        self.gate: SimpleQueue[None] = SimpleQueue()
-        self.begun = False
-        self.woken = False
-        self.stopped = False
-        # Written by this thread alone: what it is at and since when, for those who look on.
-        self.item: Item | None = None
-        self.began = 0.0
-        self.finished = 0
-        self.finished_exchanges = 0
-        # Long items in a row that computed. Only Linux gives a thread a priority of its own.
-        self._long_items = 0
-        self._may_step_back = sys.platform.startswith("linux")
-
-    def start(self) -> None:
-        self.begun = True
-        super().start()
-
-    def run(self) -> None:
-        self._lane.serve(self)
-
-    def work(self, item: Item) -> None:
-        """Works on ``item``. This thread alone."""
-        self.began = began = monotonic()
-        self.item = item
-        long_items = self._long_items
-        # The processor's time costs a system call: it is asked for once an item has been long.
-        began_cpu = thread_time() if long_items else 0.0
-        try:
-            item.on_worker(self)
-        except Exception as error:  # noqa: BLE001 - user code's errors are caught where they arise
-            journal.log("error", f"a bug in siphon: {''.join(traceback.format_exception(error)).rstrip()}")
-        self.item = None
-        self.finished += 1
-        self.finished_exchanges += item.counted
-        if monotonic() - began > _LONG_S:
-            if self._may_step_back:
-                self._note_long_item(began_cpu)
-        elif long_items:
-            self._long_items = 0
-
-    def _note_long_item(self, began_cpu: float) -> None:
-        if self._long_items and thread_time() - began_cpu < _LONG_S:
-            self._long_items = 0
-            return
-        # Several in a row: a single one may have had a garbage collection to do.
-        self._long_items += 1
-        if self._long_items > _LONG_ITEMS:
-            self._long_items = 0
-            self._may_step_back = False
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOWEST_PRIORITY)
+            if instead is not None:
+                self._wake(instead)

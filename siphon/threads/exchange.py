@@ -224,6 +224,11 @@ class Exchange(Call):
             self.release_body()
             self._go_back()
 
+    def in_row(self, worker: Worker) -> None:
+        """As ``on_worker``, one of several: records are settled, and all is given back, at the row's end."""
+        if not self._go_on_elsewhere(worker):
+            self.release_body()
+
     def _go_on_elsewhere(self, worker: Worker) -> bool:
         """Runs the sync members; whether a loop has been given the rest. Else the work is done."""
         if self.ended:

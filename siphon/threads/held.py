@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from siphon.dispatch import Outcome
     from siphon.messages import Request, Response
-    from siphon.threads.blocking import BlockingWorker
+    from siphon.threads.blocking_worker import BlockingWorker
     from siphon.threads.exchange import Exchange
     from siphon.threads.loops import LoopWorker
 

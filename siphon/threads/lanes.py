@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from siphon.journal import journal
 from siphon.threads.access import AccessLines
-from siphon.threads.batch import Batch
+from siphon.threads.batch import Batch, deal
 from siphon.threads.blocking import BlockingLane
 from siphon.threads.loops import LoopWorker, start_loops
 from siphon.threads.records import Records
@@ -30,7 +31,11 @@ class Lanes:
         # Where answers are counted; None where nobody asks for the counts.
         self.tally = tally
         self.blocking = BlockingLane(
-            settings.blocking_min, settings.blocking_max, settings.blocking_queue_max, self.new_records
+            settings.blocking_min,
+            settings.blocking_max,
+            settings.blocking_queue_max,
+            self.new_records,
+            runners=os.process_cpu_count() or 1,
         )
         self.loops: tuple[LoopWorker, ...] = ()
 
@@ -86,27 +91,17 @@ class Lanes:
         if for_loops:
             self._submit_to_loops(owner, for_loops, loads)
         if for_workers:
-            refused += self.blocking.submit(for_workers)
+            refused += self.blocking.submit(for_workers, owner)
         for exchange in refused:
             exchange.release_body()
         return refused
 
     def _submit_to_loops(self, owner: Owner, exchanges: list[Exchange], loads: list[int]) -> None:
-        """Deals them out so that the loops' loads come out as even as can be."""
-        loops = self.loops
-        share = -(-(sum(loads) + len(exchanges)) // len(loops))
-        begin = 0
-        for number in sorted(range(len(loops)), key=loads.__getitem__):
-            worker, load = loops[number], loads[number]
-            end = begin + max(0, share - load)
-            dealt = exchanges[begin:end]
-            if dealt:
-                for exchange in dealt:
-                    exchange.loop_worker = worker
-                worker.submit_batch(Batch(owner, dealt))
-            begin = end
-            if begin >= len(exchanges):
-                return
+        for number, dealt in deal(exchanges, loads):
+            worker = self.loops[number]
+            for exchange in dealt:
+                exchange.loop_worker = worker
+            worker.submit_batch(Batch(owner, dealt))
 
     def move_to_loop(self, exchange: Exchange, turn: int) -> bool:
         """Hands an exchange from its blocking worker to a loop; False where it has ended meanwhile.

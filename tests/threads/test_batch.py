@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING
 
 import pytest
 
+from siphon.threads.exchange import Exchange
 from tests.stress.leaks import wait_until
 
 if TYPE_CHECKING:
@@ -62,3 +64,18 @@ def test_an_idle_connection_keeps_nothing_of_its_last_request(
         assert wait_until(lambda: connection.exchange is None)
         assert wait_until(lambda: not acceptor._taken_back)
         assert client.get(path, method="POST", body=b"").body == b"0"
+
+
+@pytest.mark.parametrize("path", ["/async", "/sync"])
+def test_a_worker_at_rest_keeps_nothing_of_what_it_has_run(serve: Callable[..., Service], path: str) -> None:
+    service = serve(SCRIPT)
+    marker = b"of the worker at rest %s" % path.encode()
+    with service.connect() as client:
+        assert client.get(path, method="POST", body=marker).body == b"%d" % len(marker)
+    assert wait_until(lambda: not kept(marker), 5.0)
+
+
+def kept(body: bytes) -> list[Exchange]:
+    """The exchanges with that body that are alive."""
+    gc.collect()
+    return [one for one in gc.get_objects() if type(one) is Exchange and one.body == body]

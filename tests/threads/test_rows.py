@@ -1,0 +1,70 @@
+"""Quick sync handlers are run in rows; one that blocks is left behind by those that were dealt after it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.stress.leaks import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.service import Service
+
+SCRIPT = """
+    import threading
+    from siphon import http
+
+    gate = threading.Event()
+    blocked = threading.Semaphore(0)
+
+    @http.route("/quick")
+    def quick(req):
+        return http.Response(body=threading.current_thread().name)
+
+    @http.route("/block")
+    def block(req):
+        blocked.release()
+        gate.wait(30)
+        return http.Response(body="at last")
+"""
+
+
+def test_no_quick_handler_waits_for_those_that_block(serve: Callable[..., Service]) -> None:
+    """Also the first ones that block, of which nobody could know."""
+    service = serve(SCRIPT)
+    clients = [service.connect() for _ in range(12)]
+    quick = service.connect()
+    assert quick.get("/quick").status == 200
+    for client in clients:
+        client.send(b"GET /block HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert quick.get("/quick").status == 200
+    for _ in clients:
+        assert service.module.blocked.acquire(timeout=10), "one waits behind another"
+    service.module.gate.set()
+    for client in [*clients, quick]:
+        client.close()
+
+
+def test_quick_handlers_are_run_by_the_same_few_workers(serve: Callable[..., Service]) -> None:
+    service = serve(SCRIPT, blocking_min=8, blocking_max=64)
+    clients = [service.connect() for _ in range(16)]
+    names = set()
+    for _ in range(20):
+        for client in clients:
+            client.send(b"GET /quick HTTP/1.1\r\nHost: x\r\n\r\n")
+        names |= {client.answer().body for client in clients}
+    lane = service.server._lanes.blocking
+    assert names <= {worker.name.encode() for worker in lane.workers}
+    assert len(names) <= 2 * lane._runners_max, "a few, and those that have relieved them"
+    assert lane.size == 8
+    for client in clients:
+        client.close()
+    assert wait_until(lambda: lane.resting == lane.size)
+
+
+def test_where_few_workers_are_allowed_nothing_is_dealt_in_rows(serve: Callable[..., Service]) -> None:
+    service = serve(SCRIPT, blocking_min=1, blocking_max=3)
+    with service.connect() as client:
+        assert client.get("/quick").status == 200
+    assert service.server._lanes.blocking._runners == ()
