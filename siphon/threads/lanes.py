@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
+from siphon.config.cpus import usable_cpus
 from siphon.journal import journal
 from siphon.threads.access import AccessLines
 from siphon.threads.batch import Batch, deal
@@ -35,7 +35,7 @@ class Lanes:
             settings.blocking_max,
             settings.blocking_queue_max,
             self.new_records,
-            runners=os.process_cpu_count() or 1,
+            runners=usable_cpus(),
         )
         self.loops: tuple[LoopWorker, ...] = ()
 
