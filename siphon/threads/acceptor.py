@@ -14,6 +14,7 @@ from siphon.threads.blocking import LOOK_S
 from siphon.threads.connection import OWNER_NEEDED, TOO_SLOW, Connection, peer_name
 from siphon.threads.exchange import Exchange
 from siphon.threads.poller import READABLE, WRITABLE, make_poller
+from siphon.threads.priority import serving
 from siphon.threads.wheel import Wheel
 from siphon.wakeup import Wakeup
 from siphon.wire.encode import Encoder
@@ -109,8 +110,9 @@ class Acceptor(threading.Thread):
 
     def run(self) -> None:
         try:
-            while not (self._drain_begun and not self.connections):
-                self._turn()
+            with serving.thread():
+                while not (self._drain_begun and not self.connections):
+                    self._turn()
         finally:
             self._poller.close()
             self._drained(self)

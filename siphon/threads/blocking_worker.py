@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import resource
-import sys
 import threading
 import traceback
 from time import monotonic, thread_time
 from typing import TYPE_CHECKING, Final
 
 from siphon.journal import journal
+from siphon.threads.priority import step_back
 from siphon.wakeup import Gate
 from siphon.wire.encode import Encoder
 
@@ -35,7 +34,6 @@ TELLS_WAITING: Final = hasattr(resource, "RUSAGE_THREAD")
 # What takes longer than this may be computing; what has used more processor time than this is.
 _LONG_S: Final = 0.002
 _LONG_ITEMS: Final = 3
-_LOWEST_PRIORITY: Final = 19
 # After a row that took longer than this for each exchange the next ones are watched, at 3 us for each. A
 # thread that has lost its processor takes as long: it is watched, and found to be quick.
 _ROW_S: Final = 0.0001
@@ -49,11 +47,10 @@ class BlockingWorker(threading.Thread):
 
     Its own lock guards what it is dealt as a runner: ``is_runner``, ``resting``, ``_rows``, ``_seen``.
 
-    A worker whose items compute steps back, behind the acceptor and the loops, for the rest of its
-    life: only a privileged process may raise a priority again. Beside 8 handlers that each compute for
-    5 ms, on two processors, a fast async one then has a p99 of 7 ms instead of 65 ms (measured).
-    Workers that only wait, or are quick, keep their priority: lowering all of them would cost a quick
-    sync handler a sixth of its throughput.
+    A worker whose items compute steps back, behind the acceptor and the loops, for the rest of its life.
+    Beside 8 handlers that each compute for 5 ms, on two processors, a fast async one then has a p99 of
+    4 ms instead of 65 ms (measured). Workers that only wait, or are quick, keep their priority: lowering
+    all of them would cost a quick sync handler a sixth of its throughput.
     """
 
     gate: Gate
@@ -80,9 +77,9 @@ class BlockingWorker(threading.Thread):
         self.began = 0.0
         self.finished = 0
         self.finished_exchanges = 0
-        # Long items in a row that computed. Only Linux gives a thread a priority of its own.
+        # Long items in a row that computed.
         self._long_items = 0
-        self._may_step_back = sys.platform.startswith("linux")
+        self._may_step_back = True
 
     def start(self) -> None:
         """Starts the thread; raises RuntimeError or OSError where the system gives no more."""
@@ -128,7 +125,7 @@ class BlockingWorker(threading.Thread):
         if self._long_items > _LONG_ITEMS:
             self._long_items = 0
             self._may_step_back = False
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOWEST_PRIORITY)
+            step_back()
 
     # Rows --------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from siphon.errors import StartError
 from siphon.journal import journal
 from siphon.script.loader import user_traceback
 from siphon.threads.batch import Batch
+from siphon.threads.priority import serving
 from siphon.wakeup import Wakeup
 from siphon.wire.encode import Encoder
 
@@ -163,8 +164,9 @@ class LoopWorker(threading.Thread):
         asyncio.set_event_loop(self.loop)
         self._context.run(self.loop.add_reader, self._wakeup.fd, self._on_wakeup)
         try:
-            while not self._stopping:
-                self._run_on()
+            with serving.thread():
+                while not self._stopping:
+                    self._run_on()
         finally:
             self._close()
 

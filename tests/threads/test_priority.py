@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from siphon.threads import priority
+from siphon.threads.priority import Serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +22,8 @@ pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="only Linux gives a thread a priority of its own"
 )
 
+LINUX = tuple(map(int, os.uname().release.split(".")[:2]))
+SHORT_SLICES = LINUX >= (6, 12) and os.uname().machine in priority._SYSCALLS
 SCRIPT = """
     import threading
     import time
@@ -53,12 +59,63 @@ def niceness(native_id: bytes) -> int:
     return int(after_name.split()[16])
 
 
+def slice_ns(native_id: int) -> int:
+    """How long a thread may run before another gets its turn, as the scheduler says."""
+    attributes = bytearray(priority._ATTR.size)
+    assert priority._call(priority._GET, native_id, attributes)
+    return int(priority._ATTR.unpack(attributes)[priority._RUNTIME])
+
+
 def test_a_worker_whose_items_compute_steps_back_and_a_loop_does_not(serve: Callable[..., Service]) -> None:
     service = serve(SCRIPT, blocking_min=1, blocking_max=1)
     with service.connect() as client:
         workers = {client.get("/burn").body for _ in range(10)}
-        assert [niceness(worker) for worker in workers] == [19]
-        assert niceness(client.get("/").body) == os.getpriority(os.PRIO_PROCESS, 0)
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        assert [niceness(worker) for worker in workers] == [min(19, own + 10) if SHORT_SLICES else 19]
+        assert niceness(client.get("/").body) == own
+
+
+@pytest.mark.skipif(not SHORT_SLICES, reason="Linux before 6.12 has no slices of a thread's own")
+def test_those_that_serve_have_short_slices_once_one_computes(serve: Callable[..., Service]) -> None:
+    service = serve(SCRIPT, blocking_min=1, blocking_max=1)
+    with service.connect() as client:
+        loop = int(client.get("/").body)
+        worker = {int(client.get("/burn").body) for _ in range(10)}.pop()
+        (acceptor,) = service.server._acceptors
+        assert acceptor.native_id is not None
+        assert [slice_ns(loop), slice_ns(acceptor.native_id)] == [100_000, 100_000]
+        assert slice_ns(worker) > 1_000_000
+
+
+def test_a_thread_that_begins_to_serve_later_is_put_first_too() -> None:
+    serving = Serving()
+    able = serving.put_first()
+    slices: list[int] = []
+
+    def serve_now() -> None:
+        with serving.thread():
+            slices.append(slice_ns(threading.get_native_id()))
+        assert not serving._threads
+
+    thread = threading.Thread(target=serve_now)
+    thread.start()
+    thread.join(20)
+    assert able
+    assert (slices == [100_000]) is SHORT_SLICES
+
+
+@pytest.mark.parametrize("refused", [priority._SET, priority._GET])
+def test_where_the_system_refuses_a_worker_steps_back_all_the_way(
+    serve: Callable[..., Service], monkeypatch: pytest.MonkeyPatch, refused: int
+) -> None:
+    """As in a container that does not allow the call, or on a machine of another kind."""
+    monkeypatch.setattr(priority, "_call", lambda which, native_id, attributes: which != refused)
+    monkeypatch.setattr(priority, "serving", Serving())
+    with priority.serving.thread():
+        service = serve(SCRIPT, blocking_min=1, blocking_max=1)
+        with service.connect() as client:
+            workers = {client.get("/burn").body for _ in range(10)}
+            assert [niceness(worker) for worker in workers] == [19]
 
 
 def test_a_worker_whose_items_only_wait_keeps_its_priority(serve: Callable[..., Service]) -> None:
