@@ -261,6 +261,14 @@ class BlockingLane:
             worker.records.settle()
         return again
 
+    def drop_runner(self, worker: BlockingWorker) -> None:
+        """Deals ``worker`` no more rows, and others what it had still to run. Any thread."""
+        with self._lock:
+            self._runners = tuple([one for one in self._runners if one is not worker])
+        left = worker.relieve(stuck=False)
+        if left:
+            self._queue(left)
+
     def note(self, *, quick: bool) -> None:
         """Hears of each exchange that was watched; deals out no rows for a while once several were slow."""
         with self._lock:
@@ -325,8 +333,11 @@ class BlockingLane:
         if not wanted or monotonic() < self._singly_until:
             return ()
         while len(self._runners) < wanted:
-            if self._parked:
-                worker = self._parked.pop()
+            # The one that was parked last; none that has stepped back: rows are of quick exchanges.
+            parked = next((one for one in reversed(self._parked) if not one.stepped_back), None)
+            if parked is not None:
+                worker = parked
+                self._parked.remove(worker)
             elif len(self._workers) < self._maximum:
                 worker = self._add_worker()
                 fresh.append(worker)

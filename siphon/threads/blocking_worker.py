@@ -77,9 +77,9 @@ class BlockingWorker(threading.Thread):
         self.began = 0.0
         self.finished = 0
         self.finished_exchanges = 0
-        # Long items in a row that computed.
+        # Long items in a row that computed; and whether it is behind those that serve.
         self._long_items = 0
-        self._may_step_back = True
+        self.stepped_back = False
 
     def start(self) -> None:
         """Starts the thread; raises RuntimeError or OSError where the system gives no more."""
@@ -111,7 +111,7 @@ class BlockingWorker(threading.Thread):
         self.finished += 1
         self.finished_exchanges += item.counted
         if monotonic() - began > _LONG_S:
-            if self._may_step_back:
+            if not self.stepped_back:
                 self._note_long_item(began_cpu)
         elif long_items:
             self._long_items = 0
@@ -124,8 +124,10 @@ class BlockingWorker(threading.Thread):
         self._long_items += 1
         if self._long_items > _LONG_ITEMS:
             self._long_items = 0
-            self._may_step_back = False
+            self.stepped_back = True
             step_back()
+            if self.is_runner:
+                self._lane.drop_runner(self)
 
     # Rows --------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ import pytest
 
 from siphon.threads import priority
 from siphon.threads.priority import Serving
+from tests.stress.leaks import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,3 +131,25 @@ def test_long_items_in_a_row_count_and_no_others(serve: Callable[..., Service]) 
     with service.connect() as client:
         workers = {client.get(path).body for path in ["/burn", "/burn", "/quick"] * 5}
         assert [niceness(worker) for worker in workers] == [os.getpriority(os.PRIO_PROCESS, 0)]
+
+
+def test_who_has_stepped_back_runs_no_quick_handlers_any_more(serve: Callable[..., Service]) -> None:
+    service = serve(SCRIPT, blocking_min=8, blocking_max=8)
+    clients = [service.connect() for _ in range(4)]
+    lane = service.server._lanes.blocking
+    try:
+        for _ in range(20):
+            for client in clients:
+                client.send("GET /burn HTTP/1.1\r\nHost: x\r\n\r\n")
+            for client in clients:
+                assert client.answer().status == 200
+        assert wait_until(lambda: lane.resting == lane.size)
+        back = [worker for worker in lane.workers if worker.stepped_back]
+        assert back
+        lane._singly_until = 0.0  # in rows from now on
+        clients[0].get("/quick")
+        assert not [worker for worker in lane._runners if worker.stepped_back]
+        assert not [worker for worker in back if worker.is_runner]
+    finally:
+        for client in clients:
+            client.close()
