@@ -227,6 +227,35 @@ def test_what_is_queued_while_a_runner_goes_to_rest_is_seen_by_it(
     all_run_once(singles, done)
 
 
+def test_what_is_dealt_to_one_that_was_just_relieved_goes_to_another(
+    dealer: Callable[..., Dealer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = dealer(4, 4, 1)
+    one.looks = False
+    done: SimpleQueue[Item] = SimpleQueue()
+    began, gate = threading.Event(), threading.Event()
+
+    def block() -> None:
+        began.set()
+        assert gate.wait(PATIENCE_S)
+
+    blocked: list[Any] = [Exchange(done, inside=block)]
+    one.submit(blocked)
+    assert began.wait(PATIENCE_S)
+    add_row = BlockingWorker.add_row
+
+    def relieve_and_add_row(worker: BlockingWorker, row: Any) -> int:
+        one.lane.drop_runner(worker)
+        return add_row(worker, row)
+
+    monkeypatch.setattr(BlockingWorker, "add_row", relieve_and_add_row)
+    dealt: list[Any] = [Exchange(done)]
+    one.submit(dealt)
+    all_run_once(dealt, done)
+    gate.set()
+    all_run_once(blocked, done)
+
+
 def test_a_row_that_is_being_taken_is_not_overlooked(dealer: Callable[..., Dealer]) -> None:
     one = dealer(4, 4, 1)
     one.looks = False
