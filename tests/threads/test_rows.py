@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
+from siphon.threads.blocking_worker import BlockingWorker
 from tests.stress.leaks import wait_until
 
 if TYPE_CHECKING:
@@ -68,3 +71,29 @@ def test_where_few_workers_are_allowed_nothing_is_dealt_in_rows(serve: Callable[
     with service.connect() as client:
         assert client.get("/quick").status == 200
     assert service.server._lanes.blocking._runners == ()
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("can't start new thread"), OSError(24, "Too many open files")]
+)
+def test_where_no_more_workers_can_be_started_those_that_are_there_do_it_all(
+    serve: Callable[..., Service], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    service = serve(SCRIPT, blocking_min=2, blocking_max=64)
+
+    def refuse(worker: BlockingWorker) -> None:
+        raise error
+
+    monkeypatch.setattr(BlockingWorker, "start", refuse)
+    clients = [service.connect() for _ in range(20)]
+    blocked = service.connect().send(b"GET /block HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert service.module.blocked.acquire(timeout=10)
+    for _ in range(10):
+        for client in clients:
+            client.send(b"GET /quick HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert {client.answer().status for client in clients} == {200}
+    service.module.gate.set()
+    assert blocked.answer().body == b"at last"
+    assert service.server._lanes.blocking.size == 2
+    for client in [*clients, blocked]:
+        client.close()
