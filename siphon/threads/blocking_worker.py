@@ -227,7 +227,8 @@ class BlockingWorker(threading.Thread):
             self.item = exchange
             before = resource.getrusage(resource.RUSAGE_THREAD) if watched else None
             try:
-                exchange.in_row(self)
+                if not exchange.goes_on_elsewhere(self):
+                    exchange.release_body()
             except Exception as error:  # noqa: BLE001 - as above
                 _log_bug(error)
             self.finished += 1

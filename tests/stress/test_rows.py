@@ -28,8 +28,12 @@ class Exchange(Item):
 
     body = b""
 
-    def in_row(self, worker: object) -> None:
+    def goes_on_elsewhere(self, worker: object) -> bool:
         self.on_worker(worker)
+        return False
+
+    def release_body(self) -> None:
+        """It has none."""
 
 
 class Dealer:
