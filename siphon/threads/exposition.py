@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from prometheus_client import REGISTRY
@@ -120,8 +121,12 @@ class Exposition:
 
     def _connections(self) -> Iterator[Metric]:
         connections = GaugeMetricFamily("siphon_connections", "Open connections.", labels=["listener"])
+        # Two listeners may have been given one address, with port 0: a series comes once.
+        open_by_address: Counter[str] = Counter()
         for listener in self._listeners:
-            connections.add_metric([str(listener.settings.listen)], listener.connections)
+            open_by_address[str(listener.settings.listen)] += listener.connections
+        for address, count in open_by_address.items():
+            connections.add_metric([address], count)
         yield connections
         counts: dict[tuple[str, str], int] = {}
         for listener in self._listeners:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from siphon.config.settings import TcpAddress
+from siphon.config.settings import ListenerSettings, TcpAddress
 from siphon.errors import StartError
 from tests.client import Client, request
 from tests.command import PORT_0, Command, write
@@ -231,6 +231,15 @@ def test_requests_are_counted_by_route_method_and_status(admin: Callable[..., Se
 
 def answers(samples: dict[str, float]) -> float:
     return sum(value for name, value in samples.items() if name.startswith("siphon_requests_total{"))
+
+
+def test_listeners_with_one_configured_address_share_a_series(admin: Callable[..., Service]) -> None:
+    service = admin(servers=(ListenerSettings(listen=TcpAddress("127.0.0.1", 0)),) * 2)
+    with service.connect() as one, service.connect(listener=1) as other, service.connect() as third:
+        for client in (one, other, third):
+            assert client.get("/async/1").status == 200
+        with service.connect_to_admin() as admin_client:
+            assert scrape(admin_client)["siphon_connections{listener=127.0.0.1:0}"] == 3
 
 
 def test_the_lanes_state_is_shown(admin: Callable[..., Service]) -> None:
