@@ -143,8 +143,7 @@ class BlockingLane:
         with self._lock:
             self._inbox.extend(exchanges)
             worker = self._next_to_wake()
-        if worker is not None:
-            self._wake(worker)
+        self._wake(worker)
 
     def submit_hook(self, hook: HookRun) -> None:
         """Queues a hook before everything else, on one more worker where all are at work: it must run."""
@@ -154,8 +153,7 @@ class BlockingLane:
             self._inbox.appendleft(hook)
             self._submitted += 1
             worker = self._next_to_wake()
-        if worker is not None:
-            self._wake(worker)
+        self._wake(worker)
 
     def submit_visit(self, visit: Visit) -> bool:
         """Queues one visit of an exchange that runs on a loop; False where the queue is full."""
@@ -165,8 +163,7 @@ class BlockingLane:
             self._inbox.append(visit)
             self._submitted += 1
             worker = self._next_to_wake()
-        if worker is not None:
-            self._wake(worker)
+        self._wake(worker)
         return True
 
     def stop(self) -> None:
@@ -306,8 +303,7 @@ class BlockingLane:
     def _wake_another(self) -> None:
         with self._lock:
             worker = self._next_to_wake()
-        if worker is not None:
-            self._wake(worker)
+        self._wake(worker)
 
     def _rest(self, worker: BlockingWorker) -> bool:
         """Has a runner rest until it is woken, unless there is something to do after all."""
@@ -374,7 +370,10 @@ class BlockingLane:
         self._workers.append(worker)
         return worker
 
-    def _wake(self, worker: BlockingWorker) -> None:
+    def _wake(self, worker: BlockingWorker | None) -> None:
+        """Wakes or starts ``worker``, if there is one to be woken. Not under the lock."""
+        if worker is None:
+            return
         if worker.begun:
             worker.gate.open()
             return
@@ -384,13 +383,10 @@ class BlockingLane:
             # The system gives no more threads, or descriptors: those that are there go on with the inbox.
             with self._lock:
                 self._workers.remove(worker)
-                self._runners = tuple([one for one in self._runners if one is not worker])
-                self._inbox.extend(worker.relieve(stuck=False) or ())
                 self._waking &= not worker.woken
                 self._maximum = max(1, len(self._workers))
-                instead = self._next_to_wake()
             journal.log(
                 "error", f"a blocking worker could not be started ({error}); going on with {self._maximum}"
             )
-            if instead is not None:
-                self._wake(instead)
+            self.drop_runner(worker)
+            self._wake_another()
