@@ -15,10 +15,12 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from siphon.config.settings import LogSettings
+from siphon.daemon import Daemon
 from siphon.entries import Line, shower
 
 if TYPE_CHECKING:
@@ -171,9 +173,7 @@ class Journal:
         if self._writer is None:
             self._awake = True
             self._gate = SimpleQueue()
-            self._writer = threading.Thread(
-                target=self._write, args=(self._gate,), name="siphon-log", daemon=True
-            )
+            self._writer = Daemon("siphon-log", partial(self._write, self._gate))
             self._writer.start()
         elif not self._awake:
             self._awake = True

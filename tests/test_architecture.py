@@ -23,7 +23,7 @@ FUNCTION_LINES_MAX = 50
 LAYERS = (
     ("errors", "version", "url"),
     ("config",),
-    ("entries", "journal", "forwarded", "client_certificate", "wakeup"),
+    ("entries", "journal", "forwarded", "client_certificate", "wakeup", "daemon"),
     ("messages",),
     ("wire",),
     ("script",),

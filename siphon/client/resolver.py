@@ -9,6 +9,8 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
+from siphon.daemon import Daemon
+
 if TYPE_CHECKING:
     from siphon.client.call import Call
 
@@ -81,7 +83,7 @@ class Resolver:
                 return
             self._threads += 1
         try:
-            threading.Thread(target=self._work, name="siphon-resolver", daemon=True).start()
+            Daemon("siphon-resolver", self._work).start()
         except RuntimeError:
             # The system gives no thread: this one asks, and cannot be interrupted meanwhile.
             self._work()

@@ -8,6 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 from siphon.client.load import Load, total
+from siphon.daemon import Daemon
 from siphon.errors import ConnectError
 from siphon.journal import journal
 from siphon.wakeup import Gate
@@ -310,11 +311,11 @@ def _refused(call: Call, why: str) -> ConnectError:
     return ConnectError(why, method=call.request.method, url=str(call.request.url))
 
 
-class ClientWorker(threading.Thread):
+class ClientWorker(Daemon):
     """A thread that makes outbound calls. Who takes it from ``ClientThreads`` hands it a task."""
 
     def __init__(self, threads: ClientThreads, number: int) -> None:
-        super().__init__(name=f"siphon-client-{number}", daemon=True)
+        super().__init__(f"siphon-client-{number}")
         self._threads = threads
         self.gate = Gate()
         self._handed: _Task | None = None

@@ -115,6 +115,9 @@ def _read(path: Path) -> str:
         raise ScriptError(f"{path} is a directory: name the script in it") from None
     except OSError as error:
         raise ScriptError(f"cannot read the script {path}: {error.strerror}") from error
+    if b"\0" in data:
+        line = data.count(b"\n", 0, data.index(b"\0")) + 1
+        raise ScriptError(f"{path}:{line}: a null byte: save the script as UTF-8")
     try:
         return importlib.util.decode_source(data)
     except UnicodeDecodeError as error:

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -64,23 +65,23 @@ class Registry:
     on_shutdown: list[Hook] = field(default_factory=list)
     on_loop_startup: list[Hook] = field(default_factory=list)
     on_loop_shutdown: list[Hook] = field(default_factory=list)
-    _open: bool = field(default=False, init=False, repr=False)
+    _loading_thread: int | None = field(default=None, init=False, repr=False)
 
     @contextmanager
     def collecting(self) -> Iterator[None]:
         """Make this the registry that decorators fill, for this thread and until the block ends."""
         token = _current.set(self)
-        self._open = True
+        self._loading_thread = threading.get_ident()
         try:
             yield
         finally:
-            self._open = False
+            self._loading_thread = None
             _current.reset(token)
 
     @property
     def is_open(self) -> bool:
-        """Whether the script that fills it is still being loaded."""
-        return self._open
+        """Whether the calling thread is still loading the script that fills it."""
+        return self._loading_thread == threading.get_ident()
 
     def extend(self, other: "Registry") -> None:
         """Takes over what another script has registered, behind what is there."""
@@ -150,7 +151,8 @@ _current: ContextVar[Registry | None] = ContextVar("siphon_registry", default=No
 def current() -> Registry | None:
     """The registry of the script that this thread is loading; None outside a load."""
     registry = _current.get()
-    # A context copied during the load (by a task, say) outlives it and must not add routes later.
+    # A context copied during the load (by a task, say, or on 3.14 by a thread that was started) outlives it
+    # and must not add routes later, nor beside it.
     return registry if registry is not None and registry.is_open else None
 
 

@@ -7,6 +7,7 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
+from siphon.daemon import Daemon
 from siphon.errors import OtherProtocol, RequestRefused
 from siphon.messages import plain
 from siphon.threads.admission import Admission
@@ -36,7 +37,7 @@ _BEING_ANSWERED: Final = frozenset({RUNNING, SENDING})
 _ARRIVING: Final = frozenset({HEAD, BODY})
 
 
-class Acceptor(threading.Thread):
+class Acceptor(Daemon):
     """A thread with a selector, and the connections it has accepted: no other touches them.
 
     Other threads call ``kick``, ``take_back``, ``drain`` and ``abort``. ``_lock`` guards what they leave:
@@ -50,7 +51,7 @@ class Acceptor(threading.Thread):
     def __init__(
         self, number: int, listeners: list[Listener], lanes: Lanes, drained: Callable[[Acceptor], None]
     ) -> None:
-        super().__init__(name=f"siphon-{self.kind}-{number}", daemon=True)
+        super().__init__(f"siphon-{self.kind}-{number}")
         self.lanes = lanes
         self._drained = drained
         self._lock = threading.Lock()
@@ -157,8 +158,7 @@ class Acceptor(threading.Thread):
             data = connection.recv(connection.incoming.appetite_bytes)
         except BlockingIOError:
             return
-        except OSError:
-            # Reset: nobody is left to answer.
+        except OSError:  # reset: nobody is left to answer
             self.close_connection(connection)
             return
         if not data:

@@ -8,6 +8,7 @@ import traceback
 from time import monotonic, thread_time
 from typing import TYPE_CHECKING, Final
 
+from siphon.daemon import Daemon
 from siphon.journal import journal
 from siphon.threads.priority import step_back
 from siphon.wakeup import Gate
@@ -42,7 +43,7 @@ _YIELDS: Final = 40
 _QUICK_S: Final = 0.001
 
 
-class BlockingWorker(threading.Thread):
+class BlockingWorker(Daemon):
     """A thread of the blocking lane, whose lock guards ``woken``.
 
     Its own lock guards what it is dealt as a runner: ``is_runner``, ``resting``, ``_rows``, ``_seen``.
@@ -56,7 +57,7 @@ class BlockingWorker(threading.Thread):
     gate: Gate
 
     def __init__(self, lane: BlockingLane, number: int, records: Records) -> None:
-        super().__init__(name=f"{lane.name}-{number}", daemon=True)
+        super().__init__(f"{lane.name}-{number}")
         self._lane = lane
         self.encoder = Encoder()
         self.records = records

@@ -11,6 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 from weakref import finalize, getweakrefcount
 
+from siphon.daemon import Daemon
 from siphon.errors import StartError
 from siphon.journal import journal
 from siphon.script.loader import user_traceback
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 type Item = Batch | Exchange | Visit | Inner | Cancellation | HookRun | Beat | Roll
 
 
-class LoopWorker(threading.Thread):
+class LoopWorker(Daemon):
     """A thread that runs one event loop.
 
     Any thread may ``post`` and ``submit``. ``_lock`` guards the inbox, ``_scheduled`` and
@@ -45,14 +46,14 @@ class LoopWorker(threading.Thread):
 
     def __init__(self, number: int, records: Records, context: Context | None = None) -> None:
         """``context``: what every task begins with; nothing unless given."""
-        super().__init__(name=f"siphon-loop-{number}", daemon=True)
+        super().__init__(f"siphon-loop-{number}")
         self.encoder = Encoder()
         self.records = records
         self.observes = records.wanted
         self.loop = asyncio.new_event_loop()
         self.loop.set_exception_handler(_log_loop_error)
         # Drains run in a context of their own: tasks that begin there must not inherit from whoever posted.
-        self._context = Context() if context is None else context
+        self._own_context = Context() if context is None else context
         self._wakeup = Wakeup()
         # By itself where nobody closes it, as a harness may not be: who cannot reach this cannot wake it.
         self._let_go = finalize(self, self._wakeup.close)
@@ -117,7 +118,7 @@ class LoopWorker(threading.Thread):
             self._scheduled = bool(self._inbox)
             again = self._scheduled
         if again:
-            self.loop.call_soon(self._drain, context=self._context)
+            self.loop.call_soon(self._drain, context=self._own_context)
 
     def run_in_turn(self, exchanges: Sequence[Exchange]) -> None:
         """Begins each of ``exchanges``; those that never suspend may share a task. This thread alone.
@@ -162,7 +163,7 @@ class LoopWorker(threading.Thread):
 
     def run(self) -> None:
         asyncio.set_event_loop(self.loop)
-        self._context.run(self.loop.add_reader, self._wakeup.fd, self._on_wakeup)
+        self._own_context.run(self.loop.add_reader, self._wakeup.fd, self._on_wakeup)
         try:
             with serving.thread():
                 while not self._stopping:

@@ -290,7 +290,7 @@ def test_the_traceback_keeps_the_parts_of_a_group(folder: Path) -> None:
         ("x = (\n", 1, "SyntaxError: '(' was never closed"),
         ("def f(:\n    pass\n", 1, "SyntaxError: invalid syntax"),
         ("if True:\nx = 1\n", 2, "IndentationError: expected an indented block"),
-        ("x = '\0'\n", None, "app.py: SyntaxError: source code string cannot contain null bytes"),
+        ("y = 1\nx = '\0'\n", None, "app.py:2: a null byte: save the script as UTF-8"),
         ("x = " + "(" * 500 + "\n", 1, "SyntaxError: too many nested parentheses"),
         ("x = " + "-" * 100_000 + "1\n", None, "app.py nests too deeply to be compiled"),
     ],
