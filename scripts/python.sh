@@ -4,7 +4,7 @@
 #   scripts/python.sh             any free-threaded build of CPython 3.13 or later
 #   scripts/python.sh --pgo       an optimised one (profile-guided), as benchmarks need
 #
-# In order: $PYTHON, python3.13t on the PATH, what an earlier run built, uv, Debian's source package.
+# In order: $PYTHON, python3.13t or python3.14t on the PATH, what an earlier run built, uv, Debian's source package.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${SIPHON_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/siphon}
@@ -44,7 +44,9 @@ find_interpreter() {
         answer "$PYTHON"
     fi
     local candidate
-    if candidate=$(command -v python3.13t) && fits "$candidate"; then answer "$candidate"; fi
+    for candidate in python3.13t python3.14t; do
+        if candidate=$(command -v $candidate) && fits "$candidate"; then answer "$candidate"; fi
+    done
     find_built
     command -v uv >/dev/null || return 0
     if candidate=$(uv python find 3.13t 2>/dev/null) && fits "$candidate"; then answer "$candidate"; fi
