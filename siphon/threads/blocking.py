@@ -29,6 +29,8 @@ _SINGLY_S: Final = 10.0
 # One exchange may have met a garbage collection: it takes three that were slow, among fewer than fifty.
 _SLOW: Final = 16
 _TOO_SLOW: Final = 3 * _SLOW
+# For so long no more workers are started where the system has had no thread or descriptor for one.
+_PAUSE_S: Final = 1.0
 # So many workers for one runner: the others are for what waits.
 _WORKERS_A_RUNNER: Final = 4
 
@@ -41,9 +43,8 @@ class BlockingLane:
     its submitter one wake-up, and no sleeper waits behind another.
 
     While exchanges are quick, an acceptor's are dealt out in rows instead, evenly, to ``runners``: as
-    many workers as there are processors, each with its own row to run one after the other. Two
-    processors then serve 1.24 times as many that do nothing (measured): no worker wakes another, and
-    each finds its row on the processor it was on. No exchange waits for long behind another, since
+    many workers as there are processors, each with its own row to run one after the other: no worker
+    wakes another, which serves 1.24 times as many (measured). None waits for long behind another, since
     acceptors ``look``: where a runner has not come to the next one, what is left of its row goes to the
     inbox. Once several have turned out to wait, or to compute for long, all of them go there.
 
@@ -85,6 +86,7 @@ class BlockingLane:
         # Each exchange that was watched adds to it where it was slow, and takes one off where it was quick.
         self._slowness = 0
         self._singly_until = 0.0
+        self._paused_until = 0.0
         self._look_due = 0.0
         self.wants_look = False
         """Exchanges may wait behind others: ``look`` is to be called. A moment's answer, for acceptors."""
@@ -142,18 +144,24 @@ class BlockingLane:
     def _queue(self, exchanges: list[Exchange]) -> None:
         with self._lock:
             self._inbox.extend(exchanges)
-            worker = self._next_to_wake()
-        self._wake(worker)
+        self._wake_another()
 
     def submit_hook(self, hook: HookRun) -> None:
-        """Queues a hook before everything else, on one more worker where all are at work: it must run."""
+        """Queues a hook before everything else, on one more worker where all are at work: it must run.
+
+        Raises StartError where there is no worker at all, nor a thread for one.
+        """
         with self._lock:
             if not self._parked:
                 self._maximum = max(self._maximum, len(self._workers) + 1)
             self._inbox.appendleft(hook)
             self._submitted += 1
-            worker = self._next_to_wake()
-        self._wake(worker)
+        self._wake_another()
+        with self._lock:
+            if not self._workers:
+                self._inbox.remove(hook)
+                self._submitted -= 1
+                raise StartError(f"the system gives no thread for {hook.label}")
 
     def submit_visit(self, visit: Visit) -> bool:
         """Queues one visit of an exchange that runs on a loop; False where the queue is full."""
@@ -162,8 +170,7 @@ class BlockingLane:
                 return False
             self._inbox.append(visit)
             self._submitted += 1
-            worker = self._next_to_wake()
-        self._wake(worker)
+        self._wake_another()
         return True
 
     def stop(self) -> None:
@@ -301,9 +308,11 @@ class BlockingLane:
             del item  # or it stays until another comes, and this thread drops it: see Batch
 
     def _wake_another(self) -> None:
+        """Wakes or starts whom it takes for what is in the inbox."""
         with self._lock:
             worker = self._next_to_wake()
-        self._wake(worker)
+        if worker is not None:
+            self._wake(worker)
 
     def _rest(self, worker: BlockingWorker) -> bool:
         """Has a runner rest until it is woken, unless there is something to do after all."""
@@ -334,7 +343,7 @@ class BlockingLane:
             if parked is not None:
                 worker = parked
                 self._parked.remove(worker)
-            elif len(self._workers) < self._maximum:
+            elif self._may_grow():
                 worker = self._add_worker()
                 fresh.append(worker)
             else:
@@ -354,7 +363,7 @@ class BlockingLane:
             return None
         if self._parked:
             worker = self._parked.pop()
-        elif len(self._workers) < self._maximum:
+        elif self._may_grow():
             worker = self._add_worker()
         else:
             resting = next((worker for worker in self._runners if worker.retire()), None)
@@ -365,15 +374,15 @@ class BlockingLane:
         worker.woken = self._waking = True
         return worker
 
+    def _may_grow(self) -> bool:
+        return len(self._workers) < self._maximum and monotonic() >= self._paused_until
+
     def _add_worker(self) -> BlockingWorker:
         worker = BlockingWorker(self, len(self._workers), self._new_records())
         self._workers.append(worker)
         return worker
 
-    def _wake(self, worker: BlockingWorker | None) -> None:
-        """Wakes or starts ``worker``, if there is one to be woken. Not under the lock."""
-        if worker is None:
-            return
+    def _wake(self, worker: BlockingWorker) -> None:
         if worker.begun:
             worker.gate.open()
             return
@@ -384,9 +393,8 @@ class BlockingLane:
             with self._lock:
                 self._workers.remove(worker)
                 self._waking &= not worker.woken
-                self._maximum = max(1, len(self._workers))
-            journal.log(
-                "error", f"a blocking worker could not be started ({error}); going on with {self._maximum}"
-            )
+                self._paused_until = monotonic() + _PAUSE_S
+                others = len(self._workers)
+            journal.log("error", f"a blocking worker could not be started ({error}); going on with {others}")
             self.drop_runner(worker)
             self._wake_another()

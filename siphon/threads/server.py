@@ -318,7 +318,7 @@ class Server:
             for hook in hooks:
                 try:
                     run([hook])
-                except ScriptError as error:
+                except (ScriptError, StartError) as error:
                     journal.log("error", str(error))
 
     def _stop_threads(self) -> bool:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from siphon.config.settings import ListenerSettings, TcpAddress
-from siphon.errors import ScriptError
+from siphon.errors import ScriptError, StartError
 from siphon.journal import journal
+from siphon.threads.blocking_worker import BlockingWorker
 from tests.service import Service
 
 if TYPE_CHECKING:
@@ -237,6 +238,46 @@ def test_a_failing_shutdown_hook_is_logged_and_the_others_run(
     log = capfd.readouterr().err
     assert "the hook tidy at " in log
     assert "ValueError: the reason" in log
+
+
+ALL_ASYNC = """
+    from siphon import http
+
+    seen = []
+
+    @http.route("/")
+    async def handler(req):
+        return http.Response()
+
+    @http.{decorator}
+    def needs_a_thread():
+        seen.append("ran")
+"""
+
+
+def refuse(worker: BlockingWorker) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_a_startup_hook_for_which_the_system_gives_no_thread_stops_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BlockingWorker, "start", refuse)
+    service = Service(ALL_ASYNC.format(decorator="on_startup"), tmp_path / "script")
+    with pytest.raises(StartError, match="the system gives no thread for the hook needs_a_thread"):
+        service.start()
+
+
+def test_a_shutdown_hook_for_which_the_system_gives_no_thread_holds_up_no_stop(
+    serve: Callable[..., Service], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    service = serve(ALL_ASYNC.format(decorator="on_shutdown"))
+    module = service.module
+    monkeypatch.setattr(BlockingWorker, "start", refuse)
+    assert service.stop()
+    assert module.seen == []
+    assert journal.flush(5)
+    assert "the system gives no thread for the hook needs_a_thread" in capfd.readouterr().err
 
 
 def test_a_task_left_running_by_a_hook_ends_with_its_loop(serve: Callable[..., Service]) -> None:

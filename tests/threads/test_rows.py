@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from siphon.threads import blocking
+from siphon.threads.blocking import BlockingLane
 from siphon.threads.blocking_worker import BlockingWorker
 from tests.stress.leaks import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from siphon.threads.exchange import Exchange
     from tests.service import Service
 
 SCRIPT = """
@@ -97,3 +102,39 @@ def test_where_no_more_workers_can_be_started_those_that_are_there_do_it_all(
     assert service.server._lanes.blocking.size == 2
     for client in [*clients, blocked]:
         client.close()
+
+
+def refuse(worker: BlockingWorker) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+class Noted:
+    """An item that says that it was run."""
+
+    counted = True
+
+    def __init__(self) -> None:
+        self.was_run = threading.Event()
+
+    def on_worker(self, worker: object) -> None:
+        self.was_run.set()
+
+
+def test_where_not_even_the_first_worker_can_be_started_what_waits_is_run_once_one_can(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lane = BlockingLane(1, 8, 8, runners=2)
+    items = [Noted(), Noted()]
+    now = monotonic()
+    monkeypatch.setattr(blocking, "monotonic", lambda: now)
+    with monkeypatch.context() as refusing:
+        refusing.setattr(BlockingWorker, "start", refuse)
+        assert lane.submit(cast("list[Exchange]", items[:1])) == []
+        assert lane.size == 0
+        assert lane.waiting == 1
+    now += 1.1
+    lane.submit(cast("list[Exchange]", items[1:]))
+    for item in items:
+        assert item.was_run.wait(10)
+    lane.stop()
+    assert lane.join(10)
