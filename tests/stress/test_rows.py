@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import select
 import threading
 from queue import SimpleQueue
 from time import monotonic
@@ -321,9 +322,11 @@ def test_exchanges_that_wait_are_soon_dealt_out_singly_and_quick_ones_in_rows_ag
     monkeypatch.setattr(blocking, "_SINGLY_S", 0.3)
     one = dealer(8, 32, 2)
     done: SimpleQueue[Item] = SimpleQueue()
-    nobody_sets_it = threading.Event()
     for _ in range(10):
-        items: list[Any] = [Exchange(done, inside=lambda: nobody_sets_it.wait(0.001)) for _ in range(16)]
+        # Not for an Event: before that it yields 40 times, which on a busy machine is taken for a lock.
+        items: list[Any] = [
+            Exchange(done, inside=lambda: select.select([], [], [], 0.001)) for _ in range(16)
+        ]
         one.submit(items)
         all_run_once(items, done)
     assert one.lane._singly_until > monotonic()
