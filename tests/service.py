@@ -18,6 +18,7 @@ from siphon.config.settings import (
     ThreadSettings,
 )
 from siphon.script.loader import load
+from siphon.threads.blocking_worker import BlockingWorker
 from siphon.threads.server import Server
 from tests.client import Client
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     import ssl
     from pathlib import Path
     from types import ModuleType
+
+    import pytest
 
 
 TOP = ("clients", "log", "max_buffered_bytes", "shutdown_delay_ms", "shutdown_timeout_ms")
@@ -108,6 +111,15 @@ class Service:
         """A raw client connection to a listener, the first unless told otherwise; ``bare``: without TLS."""
         sock = self.server.listeners[listener].socket
         return Client(sock.getsockname(), timeout_s=timeout_s, tls=None if bare else self._client_tls)
+
+
+def refuse_threads(monkeypatch: pytest.MonkeyPatch, error: Exception | None = None) -> None:
+    """Lets no blocking worker be started any more, as a system does that has no thread left."""
+
+    def refuse(worker: BlockingWorker) -> None:
+        raise error or RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(BlockingWorker, "start", refuse)
 
 
 def _settings(given: dict[str, object]) -> Settings:

@@ -11,8 +11,7 @@ import pytest
 from siphon.config.settings import ListenerSettings, TcpAddress
 from siphon.errors import ScriptError, StartError
 from siphon.journal import journal
-from siphon.threads.blocking_worker import BlockingWorker
-from tests.service import Service
+from tests.service import Service, refuse_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -255,14 +254,10 @@ ALL_ASYNC = """
 """
 
 
-def refuse(worker: BlockingWorker) -> None:
-    raise RuntimeError("can't start new thread")
-
-
 def test_a_startup_hook_for_which_the_system_gives_no_thread_stops_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(BlockingWorker, "start", refuse)
+    refuse_threads(monkeypatch)
     service = Service(ALL_ASYNC.format(decorator="on_startup"), tmp_path / "script")
     with pytest.raises(StartError, match="the system gives no thread for the hook needs_a_thread"):
         service.start()
@@ -273,7 +268,7 @@ def test_a_shutdown_hook_for_which_the_system_gives_no_thread_holds_up_no_stop(
 ) -> None:
     service = serve(ALL_ASYNC.format(decorator="on_shutdown"))
     module = service.module
-    monkeypatch.setattr(BlockingWorker, "start", refuse)
+    refuse_threads(monkeypatch)
     assert service.stop()
     assert module.seen == []
     assert journal.flush(5)

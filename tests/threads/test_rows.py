@@ -10,7 +10,7 @@ import pytest
 
 from siphon.threads import blocking
 from siphon.threads.blocking import BlockingLane
-from siphon.threads.blocking_worker import BlockingWorker
+from tests.service import refuse_threads
 from tests.stress.leaks import wait_until
 
 if TYPE_CHECKING:
@@ -85,11 +85,7 @@ def test_where_no_more_workers_can_be_started_those_that_are_there_do_it_all(
     serve: Callable[..., Service], monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     service = serve(SCRIPT, blocking_min=2, blocking_max=64)
-
-    def refuse(worker: BlockingWorker) -> None:
-        raise error
-
-    monkeypatch.setattr(BlockingWorker, "start", refuse)
+    refuse_threads(monkeypatch, error)
     clients = [service.connect() for _ in range(20)]
     blocked = service.connect().send(b"GET /block HTTP/1.1\r\nHost: x\r\n\r\n")
     assert service.module.blocked.acquire(timeout=10)
@@ -102,10 +98,6 @@ def test_where_no_more_workers_can_be_started_those_that_are_there_do_it_all(
     assert service.server._lanes.blocking.size == 2
     for client in [*clients, blocked]:
         client.close()
-
-
-def refuse(worker: BlockingWorker) -> None:
-    raise RuntimeError("can't start new thread")
 
 
 class Noted:
@@ -128,7 +120,7 @@ def test_where_not_even_the_first_worker_can_be_started_what_waits_is_run_once_o
     now = monotonic()
     monkeypatch.setattr(blocking, "monotonic", lambda: now)
     with monkeypatch.context() as refusing:
-        refusing.setattr(BlockingWorker, "start", refuse)
+        refuse_threads(refusing)
         assert lane.submit(cast("list[Exchange]", items[:1])) == []
         assert lane.size == 0
         assert lane.waiting == 1
