@@ -171,17 +171,24 @@ class Journal:
     def _wake_writer(self) -> None:
         """Sees to it that the writer comes by; ``_lock`` is held."""
         if self._writer is None:
-            self._awake = True
-            self._gate = SimpleQueue()
-            self._writer = Daemon("siphon-log", partial(self._write, self._gate))
-            self._writer.start()
+            gate: SimpleQueue[None] = SimpleQueue()
+            writer = Daemon("siphon-log", partial(self._write, gate))
+            try:
+                writer.start()
+            except RuntimeError:
+                return  # the system has no thread: what is queued waits for the next line, or the end
+            self._gate, self._writer, self._awake = gate, writer, True
         elif not self._awake:
             self._awake = True
             self._gate.put(None)
 
     def flush(self, timeout_s: float = 1.0) -> bool:
-        """Waits until all that was queued is written; False when ``timeout_s`` passed first."""
+        """Waits until all that was queued is written; False where that took too long, or cannot be."""
         with self._lock:
+            if self._has_more():
+                self._wake_writer()
+                if self._writer is None:
+                    return False
             self._hurry += 1
             self._gate.put(None)
             try:
@@ -201,7 +208,10 @@ class Journal:
             writer, self._writer = self._writer, None
             self._closing = writer
             self._gate.put(None)
+            left = self._has_more()
         if writer is None:
+            if left:  # there was no thread to write it
+                self._write_batch()
             return True
         writer.join(max(0.0, deadline - time.monotonic()))
         return not writer.is_alive()

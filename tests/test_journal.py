@@ -15,6 +15,7 @@ import pytest
 
 from siphon import log
 from siphon.config.settings import LogFormat, LogLevel, LogSettings
+from siphon.daemon import Daemon
 from siphon.journal import QUEUE_MAX, QUEUE_MAX_CHARS, Journal, journal, recording
 from tests.command import environment
 
@@ -107,6 +108,35 @@ def test_a_lone_surrogate_can_be_logged(pipe: Pipe, form: LogFormat) -> None:
     first, second = pipe.lines()
     assert r"a\udc80b" in first
     assert "next" in second
+
+
+# Without a thread ------------------------------------------------------------------------------
+
+
+def refuse_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: Daemon) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(Daemon, "start", refuse)
+
+
+def test_a_line_waits_for_the_next_one_where_the_system_has_no_thread_to_write_it(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        refuse_threads(patched)
+        pipe.journal.log("info", "first")
+        assert not pipe.journal.flush(60)
+    pipe.journal.log("info", "second")
+    assert [line.split()[-1] for line in pipe.lines()] == ["first", "second"]
+
+
+def test_the_end_writes_what_no_thread_could(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        refuse_threads(patched)
+        pipe.journal.log("info", "only")
+        assert pipe.journal.close()
+    assert pipe.line().endswith("only")
 
 
 # Waiting -----------------------------------------------------------------------------------------

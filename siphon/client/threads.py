@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict, deque
 from time import monotonic
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from siphon.client.load import Load, total
 from siphon.daemon import Daemon
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from siphon.client.call import Call
+
+
+# For so long no more threads are started where the system has had none, or no descriptor for one.
+_PAUSE_S: Final = 1.0
 
 
 class Pool(Protocol):
@@ -82,6 +86,7 @@ class ClientThreads:
 
     def __init__(self, maximum: int) -> None:
         self._maximum = maximum
+        self._paused_until = 0.0
         self._lock = threading.Lock()
         self._workers: list[ClientWorker] = []
         self._parked: list[ClientWorker] = []
@@ -228,30 +233,41 @@ class ClientThreads:
                 self._parked.append(worker)
             return None
 
-    def _without(self, worker: ClientWorker, task: _Task, error: RuntimeError) -> None:
-        """The system gives no more threads: those that are there go on, and take ``task`` over."""
+    def _without(self, worker: ClientWorker, task: _Task, error: Exception) -> None:
+        """The system gives no thread: those that are there take ``task`` over. Without any, nobody will."""
         slots, call = task
         with self._lock:
             self._workers.remove(worker)
-            left = self._maximum = len(self._workers)
+            self._paused_until = monotonic() + _PAUSE_S
             slots.busy -= 1
-            if left:
-                slots.in_line[call] = None
-                slots.in_line.move_to_end(call, last=False)
+            slots.in_line[call] = None
+            slots.in_line.move_to_end(call, last=False)
+            left = len(self._workers)
+            if not left:
+                self._turns.append(slots)
+            refused = [] if left else self._empty_turns()
             assigned = self._assign(slots)
-        worker.gate.close()
         journal.log("error", f"a client thread could not be started ({error}); going on with {left}")
-        if not left:
-            call.fail(_refused(call, f"no thread could be started: {error}"))
+        for each in refused:
+            each.fail(_refused(each, f"no thread could be started: {error}"))
         self._wake(assigned)
+
+    def _empty_turns(self) -> list[Call]:
+        """Takes out all that waits for a thread; ``_lock`` is held."""
+        waiting: list[Call] = []
+        for slots in self._turns:
+            waiting += slots.in_line
+            slots.in_line.clear()
+            slots.has_turn = False
+        self._turns.clear()
+        return waiting
 
     def stop(self) -> None:
         """Refuses what waits for a thread, and lets each thread end after the call it is at."""
         with self._lock:
             self._stopping = True
             parked, self._parked = self._parked, []
-            refused = [call for slots in self._turns for call in slots.in_line]
-            self._turns.clear()
+            refused = self._empty_turns()
             multiplexed = list(self._multiplexed)
         for call in refused:
             call.fail(_refused(call, "siphon is stopping"))
@@ -275,7 +291,7 @@ class ClientThreads:
         while slots.is_ready and not slots.has_turn:
             if self._parked:
                 worker = self._parked.pop()
-            elif len(self._workers) < self._maximum:
+            elif self._may_grow():
                 worker = ClientWorker(self, len(self._workers))
                 self._workers.append(worker)
             else:
@@ -285,6 +301,11 @@ class ClientThreads:
                 break
             assigned.append((worker, self._begin(slots)))
         return assigned
+
+    def _may_grow(self) -> bool:
+        # Where there are none at all nobody would take a turn.
+        may_start = not self._workers or monotonic() >= self._paused_until
+        return may_start and len(self._workers) < self._maximum
 
     def _begin(self, slots: Slots) -> _Task:
         call, _ = slots.in_line.popitem(last=False)
@@ -298,13 +319,13 @@ class ClientThreads:
 
     def _wake(self, assigned: list[tuple[ClientWorker, _Task]]) -> None:
         for worker, task in assigned:
-            worker.hand(task)
             if not worker.begun:
-                worker.begun = True
                 try:
                     worker.start()
-                except RuntimeError as error:
+                except (RuntimeError, OSError) as error:
                     self._without(worker, task, error)
+                    continue
+            worker.hand(task)
 
 
 def _refused(call: Call, why: str) -> ConnectError:
@@ -314,12 +335,23 @@ def _refused(call: Call, why: str) -> ConnectError:
 class ClientWorker(Daemon):
     """A thread that makes outbound calls. Who takes it from ``ClientThreads`` hands it a task."""
 
+    gate: Gate
+
     def __init__(self, threads: ClientThreads, number: int) -> None:
         super().__init__(f"siphon-client-{number}")
         self._threads = threads
-        self.gate = Gate()
         self._handed: _Task | None = None
         self.begun = False
+
+    def start(self) -> None:
+        """Starts the thread; raises RuntimeError or OSError where the system gives no more."""
+        self.gate = Gate()
+        try:
+            super().start()
+        except RuntimeError:
+            self.gate.close()
+            raise
+        self.begun = True
 
     def run(self) -> None:
         task = self._next()

@@ -613,6 +613,13 @@ MUTANTS: Final = (
         "clients/test_threads.py",
     ),
     Mutant(
+        "client threads: a call that got no thread passes over one that is parked",
+        "client/threads.py",
+        "            assigned = self._assign(slots)\n        journal.log(",
+        "            assigned = self._give_turn(slots) or []\n        journal.log(",
+        "clients/test_threads.py",
+    ),
+    Mutant(
         "client threads: a call that has ended stays in line",
         "client/threads.py",
         "            slots.in_line.pop(call, None)\n",
