@@ -25,6 +25,9 @@ SENDING: Final = "sending the request"
 AWAITING: Final = "waiting for the answer"
 RECEIVING: Final = "receiving the answer"
 
+# A part of an encoded body is a part of the code, not of what it says.
+_PARTIAL_CONTENT: Final = 206
+
 
 class Interruptible(Protocol):
     """What a thread waits for on behalf of a call."""
@@ -127,12 +130,19 @@ class Call:
             self._attached = None
 
     def deliver(self, status: int, fields: list[tuple[str, str]], body: bytes) -> None:
-        """The answer, as it came; it is decoded here. Raises ResponseRefused where it cannot be."""
+        """The answer, as it came; it is decoded here.
+
+        Raises ResponseRefused where it cannot be, CallEnded where nobody waits for it any more.
+        """
         request = self.request
-        if self.settings.decode and body:
-            fields, body = decoded(fields, body, self.settings.max_response_bytes)
+        if self.settings.decode and body and status != _PARTIAL_CONTENT:
+            fields, body = decoded(fields, body, self.settings.max_response_bytes, self._check_wanted)
         self.response = ClientResponse(status, fields, body, method=request.method, url=str(request.url))
         self._replies.put(self)
+
+    def _check_wanted(self) -> None:
+        if self.ended:
+            raise CallEnded
 
     def fail(self, error: BaseException) -> None:
         """The call ends in ``error``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any, Self
 
 from siphon.client.outbound import current_outbound
@@ -94,6 +95,8 @@ class Client:
         given = {key: value for key, value in given.items() if value is not None}
         if cert is not None:
             given |= _cert(cert)
+        # Guards that a client is released once.
+        self._lock = threading.Lock()
         self._transport: Transport | None = None
         self._is_named = name is not None
         if name is None:
@@ -214,9 +217,11 @@ class Client:
             transport.drop()
 
     def _release(self) -> None:
-        transport = self._transport
-        if transport is not None and not self._is_named:
-            self._transport = None
+        if self._is_named:
+            return
+        with self._lock:
+            transport, self._transport = self._transport, None
+        if transport is not None:
             transport.release()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +19,10 @@ class ProxyRefused(Exception):
     """The proxy gives no tunnel."""
 
 
+class NoAddress(Exception):
+    """The name of an origin, or of the proxy before it, leads nowhere."""
+
+
 def failure_of(error: Exception, call: Call) -> ClientError:
     """The error that ``call`` ends in because of ``error``, which becomes its cause."""
     method, url = call.request.method, str(call.request.url)
@@ -29,11 +32,7 @@ def failure_of(error: Exception, call: Call) -> ClientError:
         failure = TLSError(_tls_reason(error), method=method, url=url)
     elif call.phase == SHAKING_HANDS:
         failure = TLSError(f"the handshake was broken off: {_reason(error)}", method=method, url=url)
-    elif isinstance(error, socket.gaierror):
-        failure = ConnectError(
-            f"{call.request.url.origin.host} has no address: {_reason(error)}", method=method, url=url
-        )
-    elif isinstance(error, ProxyRefused) or call.phase in _BEFORE_THE_REQUEST:
+    elif isinstance(error, ProxyRefused | NoAddress) or call.phase in _BEFORE_THE_REQUEST:
         failure = ConnectError(_reason(error), method=method, url=url)
     else:
         failure = ProtocolError(

@@ -5,13 +5,15 @@ from __future__ import annotations
 import select
 import ssl
 from contextlib import suppress
+from http.client import HTTPResponse
+from socket import gaierror
 from typing import TYPE_CHECKING, Any, Final
 
 from urllib3.connection import HTTPConnection
 
 from siphon.client.call import AWAITING, RECEIVING, SENDING, SHAKING_HANDS
 from siphon.client.dial import Plug, dial
-from siphon.client.failures import ProxyRefused
+from siphon.client.failures import NoAddress, ProxyRefused
 from siphon.client.tls import HTTP2
 
 if TYPE_CHECKING:
@@ -29,6 +31,15 @@ _SENT_AT_ONCE_BYTES: Final = 65_536
 _WOULD_BLOCK: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
+class TunnelAnswer(HTTPResponse):
+    """What a proxy answers to CONNECT, read to its end and no further: an origin may speak first."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self.fp.close()
+        self.fp = sock.makefile("rb", buffering=0)  # type: ignore[assignment]  # raw serves as well
+
+
 class Connection(HTTPConnection):
     """A connection to an origin, or through a proxy to it. One I/O thread at a time uses it.
 
@@ -36,6 +47,9 @@ class Connection(HTTPConnection):
     are siphon's, since whoever waits must be able to give up at any moment: sockets are blocking, no
     timeout is set on them, and what ends a call shuts the connection down.
     """
+
+    # Nothing else is read by http.client.
+    response_class = TunnelAnswer
 
     call: Call | None = None
     """Whom it works for, while it does."""
@@ -55,7 +69,11 @@ class Connection(HTTPConnection):
 
     def _new_conn(self) -> socket.socket:
         assert self.call is not None
-        sock, self._plug = dial(self.call, self._resolver, self._dns_host, self.port)
+        try:
+            sock, self._plug = dial(self.call, self._resolver, self._dns_host, self.port)
+        except gaierror as error:
+            # Perhaps a proxy's, and not the one that the call is for.
+            raise NoAddress(f"{self._dns_host} has no address: {error.strerror}") from error
         return sock
 
     def connect(self) -> None:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from h2.config import H2Configuration
-from h2.connection import H2Connection
+from h2.connection import ConnectionState, H2Connection
 from h2.errors import ErrorCodes
 from h2.exceptions import NoSuchStreamError, StreamClosedError
 from h2.settings import SettingCodes, Settings
@@ -72,6 +72,11 @@ class State(H2Connection):
     def room(self, stream_id: int) -> int:
         """How many bytes the next frame of a body may have; none or fewer where the windows are used up."""
         return min(self.local_flow_control_window(stream_id), self.max_outbound_frame_size)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether a rule was broken: h2 takes no more frames, and makes none but the last."""
+        return self.state_machine.state is ConnectionState.CLOSED
 
     def reset(self, stream_id: int, code: ErrorCodes) -> None:
         """Resets a stream that is not closed yet; its last frame may be what was at fault."""

@@ -107,6 +107,8 @@ class Streams:
         stream.call.let_go()
         if stream in self._in_line:
             del self._in_line[stream]
+        elif self._open.get(stream.id) is stream and self._state.is_over:
+            self._close(stream, None)
         elif self._open.get(stream.id) is stream:
             self._close(stream, ErrorCodes.CANCEL)
             if self.asked_at is None and self.received_at < stream.opened_at:

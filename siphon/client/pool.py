@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import base64
 from collections import deque
 from contextlib import suppress
 from queue import Empty
 from typing import TYPE_CHECKING, Any, cast
 
 from urllib3 import HTTPConnectionPool
+from urllib3.exceptions import ClosedPoolError
 from urllib3.util.url import parse_url
 
 from siphon.client.call import CallEnded
 from siphon.client.failures import failure_of
 from siphon.client.http1 import Connection
 from siphon.client.load import Load, total
+from siphon.client.request import basic
 from siphon.client.threads import Slots
 from siphon.errors import ResponseRefused
 from siphon.wire.response import ResponseReader
@@ -115,23 +116,21 @@ class OriginPool(HTTPConnectionPool):
             return True
 
     def _serve(self, call: Call) -> bool:
-        # Never waits: whoever has a slot finds a place in the pool.
-        connection = cast("Connection", self._get_conn())
+        connection = self._connection()
         kept: Connection | None = None
         handed_over: socket.socket | None = None
         try:
             connection.call = call
-            is_reused = connection.sock is not None
-            if not is_reused:
+            reader = None if connection.sock is None else self._exchange_on_kept(connection, call)
+            if reader is None:
                 self._connect(connection)
-            if self._speaks_h2c or connection.speaks_http2:
-                call.detach()
+                if not (self._speaks_h2c or connection.speaks_http2):
+                    reader = self._exchange(connection, call)
+            call.detach()
+            if reader is None:
                 handed_over = connection.hand_over()
-            else:
-                reader = self._exchange(connection, call, is_reused=is_reused)
-                call.detach()
-                if reader.keep_alive:
-                    kept = connection
+            elif reader.keep_alive:
+                kept = connection
         finally:
             if kept is None:
                 connection.close()
@@ -139,6 +138,7 @@ class OriginPool(HTTPConnectionPool):
             self._put_conn(kept)
         if handed_over is not None:
             return self._multiplex(handed_over, call)
+        assert reader is not None
         assert reader.status is not None
         call.deliver(reader.status, reader.fields, reader.body)
         return True
@@ -162,23 +162,35 @@ class OriginPool(HTTPConnectionPool):
         if self.slots.size != self._settings.pool_size and not (self._speaks_h2c or connection.speaks_http2):
             self._threads.resize(self.slots, self._settings.pool_size)
 
-    def _exchange(self, connection: Connection, call: Call, *, is_reused: bool) -> ResponseReader:
-        """The response, whole. A reused connection that ends before its first byte is replaced once."""
-        request = call.request
-        head = self._head(request)
-        reader = ResponseReader(request.method, self._settings.max_response_bytes)
+    def _exchange_on_kept(self, connection: Connection, call: Call) -> ResponseReader | None:
+        """The response, whole; None, and no connection, where that had ended before its first byte."""
+        reader = self._new_reader(call)
         try:
-            connection.exchange(request, head, reader)
+            connection.exchange(call.request, self._head(call.request), reader)
         except (OSError, ResponseRefused):
             # The upstream may have acted on the request before it closed: only where that does no harm.
-            if not is_reused or reader.begun or not request.is_idempotent:
+            if reader.begun or not call.request.is_idempotent:
                 raise
             call.detach()
             connection.close()
-            self._connect(connection)
-            reader = ResponseReader(request.method, self._settings.max_response_bytes)
-            connection.exchange(request, head, reader)
+            return None
         return reader
+
+    def _exchange(self, connection: Connection, call: Call) -> ResponseReader:
+        """The response, whole."""
+        reader = self._new_reader(call)
+        connection.exchange(call.request, self._head(call.request), reader)
+        return reader
+
+    def _new_reader(self, call: Call) -> ResponseReader:
+        return ResponseReader(call.request.method, self._settings.max_response_bytes)
+
+    def _connection(self) -> Connection:
+        """One that is idle, or has yet to connect. Never waits: whoever has a slot finds a place."""
+        try:
+            return cast("Connection", self._get_conn())
+        except ClosedPoolError:
+            return self._new_conn()  # the pool's last client is closed, and its calls are still made
 
     def _head(self, request: OutboundRequest) -> bytes:
         target = request.url.target
@@ -213,6 +225,4 @@ class OriginPool(HTTPConnectionPool):
 
 
 def _credentials(proxy: Url) -> dict[str, str]:
-    if proxy.userinfo is None:
-        return {}
-    return {"Proxy-Authorization": f"Basic {base64.b64encode(proxy.userinfo.encode()).decode()}"}
+    return {"Proxy-Authorization": basic(proxy.userinfo)} if proxy.userinfo else {}

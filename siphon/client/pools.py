@@ -76,8 +76,8 @@ class Pools(PoolManager):
         timer = loop.call_at(deadline, call.expire)
         try:
             return await call.future
-        except asyncio.CancelledError:
-            call.end()
+        except BaseException:
+            call.end()  # cancelled, or closed with its loop: nobody waits any more
             raise
         finally:
             timer.cancel()

@@ -85,6 +85,12 @@ def make_request(
     return OutboundRequest(method, url, fields, content, path, tuple(given))
 
 
+def basic(userinfo: str) -> str:
+    """What Authorization says of a URL's user and password (RFC 7617, section 2)."""
+    user, _, password = userinfo.partition(":")
+    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
+
+
 def _url(base: Url | None, path: str, params: Params) -> Url:
     if params:
         query = urlencode(list(params.items() if isinstance(params, Mapping) else params), doseq=True)
@@ -144,10 +150,11 @@ def _complete(
         fields.append(("User-Agent", _AGENT))
     if "accept" not in names:
         fields.append(("Accept", "*/*"))
-    if settings.decode and "accept-encoding" not in names:
+    # Ranges count the bytes of the body as it is sent: of one that is encoded, a part says nothing.
+    if settings.decode and not names & {"accept-encoding", "range"}:
         fields.append(("Accept-Encoding", "gzip, deflate"))
-    if url.userinfo is not None and "authorization" not in names:
-        fields.append(("Authorization", f"Basic {base64.b64encode(url.userinfo.encode()).decode()}"))
+    if url.userinfo and "authorization" not in names:
+        fields.append(("Authorization", basic(url.userinfo)))
     if content_type is not None and "content-type" not in names:
         fields.append(("Content-Type", content_type))
     _check_once(given, names)

@@ -79,7 +79,7 @@ def _following(request: OutboundRequest, response: ClientResponse) -> OutboundRe
     if response.status not in _REDIRECTS or location is None:
         return None
     try:
-        url = resolve(request.url, location)
+        url = resolve(request.url, _as_text(location))
     except ValueError as error:
         raise ProtocolError(
             f"the redirect leads nowhere: {error}", method=response.method, url=response.url
@@ -91,6 +91,14 @@ def _following(request: OutboundRequest, response: ClientResponse) -> OutboundRe
         left_out |= _OF_CONTENT
     fields = _readdressed(request, url, left_out)
     return replace(request, method=method, url=url, body=body, fields=fields, path=url.target)
+
+
+def _as_text(location: str) -> str:
+    """A Location as who has sent it meant it: some leave UTF-8 as it is, and fields are read as Latin-1."""
+    try:
+        return location.encode("latin-1").decode()
+    except UnicodeError:
+        return location
 
 
 def _readdressed(request: OutboundRequest, url: Url, left_out: set[str]) -> tuple[tuple[str, str], ...]:

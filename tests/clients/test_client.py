@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import gzip
 import inspect
 import json
 from typing import TYPE_CHECKING, Any
@@ -261,3 +263,38 @@ def test_a_json_answer_can_be_read(clients: Clients) -> None:
 
     with Upstream(behave) as upstream:
         assert json.loads(asyncio.run(main(upstream.url)).body) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("userinfo", "sent"),
+    [("token", "token:"), (":pass", ":pass"), ("a:b:c", "a:b:c"), ("%C3%BC:x", "ü:x"), ("", None)],
+)
+def test_credentials_are_a_user_and_a_password(clients: Clients, userinfo: str, sent: str | None) -> None:
+    async def main(url: str) -> None:
+        async with http.Client() as client:
+            await client.get(url.replace("http://", f"http://{userinfo}@"))
+
+    with Upstream() as upstream:
+        asyncio.run(main(upstream.url))
+        field = upstream.received.get(timeout=10).get("authorization")
+    assert field == (None if sent is None else f"Basic {base64.b64encode(sent.encode()).decode()}")
+
+
+def test_a_part_of_an_encoded_body_is_handed_over_as_it_is(clients: Clients) -> None:
+    whole = gzip.compress(bytes(range(256)))
+
+    def part(peer: Peer, upstream: Upstream) -> None:
+        request = peer.request()
+        assert request is not None
+        upstream.received.put(request)
+        fields = ("Content-Encoding: gzip", f"Content-Range: bytes 0-9/{len(whole)}")
+        peer.answer(whole[:10], 206, *fields)
+
+    async def main(url: str) -> http.Response:
+        async with http.Client(base_url=url) as client:
+            return await client.get("/", headers={"Range": "bytes=0-9"})
+
+    with Upstream(part) as upstream:
+        response = asyncio.run(main(upstream.url))
+        assert upstream.received.get(timeout=10).get("accept-encoding") is None
+    assert (response.status, response.body, response.header("content-encoding")) == (206, whole[:10], "gzip")

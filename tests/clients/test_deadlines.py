@@ -203,3 +203,28 @@ def test_the_threads_that_look_names_up_are_bounded(
     with looking_up(monkeypatch) as stuck:
         asyncio.run(main(stuck))
         assert sum(thread.name == "siphon-resolver" for thread in threading.enumerate()) <= 4
+
+
+def test_a_call_whose_coroutine_is_closed_leaves_its_connection_to_others(make_clients: MakeClients) -> None:
+    arrived = threading.Semaphore(0)
+
+    def hold_first(peer: Peer, upstream: Upstream) -> None:
+        while peer.request() is not None:
+            if peer.number == 1:
+                arrived.release()
+                peer.wait_for_end()
+                return
+            peer.answer()
+
+    with Upstream(hold_first) as upstream:
+        make_clients(api=ClientSettings(base_url=upstream.url, pool_size=1, timeout_ms=60_000))
+
+        async def main() -> int:
+            abandoned = http.Client("api").get("/")
+            abandoned.send(None)
+            assert await asyncio.to_thread(arrived.acquire, timeout=20)
+            abandoned.close()
+            async with asyncio.timeout(20):
+                return (await http.Client("api").get("/")).status
+
+        assert asyncio.run(main()) == 200

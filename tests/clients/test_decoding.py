@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import random
+import time
 import zlib
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from siphon.client.call import CallEnded
 from siphon.client.decoding import decoded
 from siphon.errors import ResponseRefused
 
@@ -78,3 +81,38 @@ def test_any_bytes_are_either_decoded_or_refused(body: bytes, coding: str) -> No
     except ResponseRefused:
         return
     assert len(plain) <= 1_000
+
+
+def seconds_for(members: int) -> float:
+    """How long a body of so many empty members takes."""
+    body = gzip.compress(b"", mtime=0) * members
+    began = time.thread_time()
+    assert decoded([("content-encoding", "gzip")], body, 10)[1] == b""
+    return time.thread_time() - began
+
+
+def test_a_body_of_many_members_takes_time_by_its_size() -> None:
+    few, many = [min(seconds_for(members) for _ in range(3)) for members in (2_000, 32_000)]
+    assert many < 64 * few  # by its square it would be 256 times as much
+
+
+def test_members_of_every_size_are_joined_and_padding_between_them_is_passed_over() -> None:
+    plain = [random.Random(size).randbytes(size) for size in (0, 1, 1_000, 1_024, 5_000, 300_000)]
+    body = b"".join(gzip.compress(part, mtime=0) + bytes(number) for number, part in enumerate(plain))
+    assert decoded([("content-encoding", "gzip")], body, 1_000_000)[1] == b"".join(plain)
+
+
+def test_who_does_not_wait_any_more_ends_it_between_members() -> None:
+    asked = iter(range(3))
+
+    def go_on() -> None:
+        if next(asked) == 2:
+            raise CallEnded
+
+    with pytest.raises(CallEnded):
+        decoded([("content-encoding", "gzip")], gzip.compress(b"a", mtime=0) * 3, 10, go_on)
+
+
+def test_more_codings_than_anybody_uses_are_refused() -> None:
+    with pytest.raises(ResponseRefused, match="6 codings, and over 5 are not undone"):
+        decoded([("content-encoding", "gzip, " * 6)], b"x", 10)

@@ -160,3 +160,16 @@ def test_any_order_of_ends_ends_each_call_once(
     # One that was cancelled has its end already; it may have had its outcome before.
     assert all(counts[index] <= 1 for index in cancelled)
     assert streams.is_idle
+
+
+def test_a_call_that_ends_together_with_the_connection_is_let_go(loop: asyncio.AbstractEventLoop) -> None:
+    talk = Conversation(loop, b"", b"", b"x" * 70_000)
+    with pytest.raises(ResponseRefused, match="breaks the rules of HTTP/2"):
+        # The last frame lets the window grow by nothing.
+        talk.streams.receive(talk.server.data_to_send() + b"\0\0\4\x08\0" + bytes(8))
+    first, _, third = list(talk.streams._open.values())
+    for stream in (first, third):
+        stream.call.end()
+        talk.streams.cancel(stream)
+    assert talk.outcomes() == [0, 1, 0]
+    talk.streams.end()

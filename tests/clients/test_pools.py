@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +17,7 @@ from tests.clients.upstream import Upstream
 
 if TYPE_CHECKING:
     from siphon.client.clients import Clients
+    from siphon.client.outbound import Transport
     from tests.clients.conftest import MakeClients
     from tests.clients.upstream import Peer
 
@@ -246,3 +247,61 @@ def test_a_connection_that_may_be_out_of_step_is_closed(make_clients: MakeClient
 
         asyncio.run(main())
         assert upstream.connections == 3
+
+
+class ReadAtOnce(http.Client):
+    """Two threads that look at its transport, if they may, both have looked before either goes on."""
+
+    readers = threading.Barrier(2)
+
+    @property
+    def _transport(self) -> Transport | None:
+        transport: Transport | None = vars(self)["transport"]
+        if threading.current_thread().name == "closes":
+            with suppress(threading.BrokenBarrierError):
+                self.readers.wait(0.5)
+        return transport
+
+    @_transport.setter
+    def _transport(self, transport: Transport | None) -> None:
+        vars(self)["transport"] = transport
+
+
+def test_a_client_that_two_threads_close_at_once_is_released_once(make_clients: MakeClients) -> None:
+    make_clients()
+    with Upstream() as upstream:
+        kept = http.Client(base_url=upstream.url)
+        shared = ReadAtOnce(base_url=upstream.url)
+        threads = [
+            threading.Thread(target=lambda: asyncio.run(shared.aclose()), name="closes") for _ in range(2)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        for _ in range(2):
+            assert asyncio.run(kept.get("/")).status == 200
+        assert upstream.connections == 1  # the one that is open keeps them
+
+
+def test_calls_in_line_are_still_made_when_their_client_is_closed(make_clients: MakeClients) -> None:
+    make_clients()
+    arrived = threading.Semaphore(0)
+
+    def hold(peer: Peer, upstream: Upstream) -> None:
+        while peer.request() is not None:
+            arrived.release()
+            assert closed.wait(20)
+            peer.answer()
+
+    closed = threading.Event()
+    with Upstream(hold) as upstream:
+
+        async def main() -> list[int]:
+            async with http.Client(base_url=upstream.url, pool_size=1) as client:
+                tasks = [asyncio.create_task(client.get("/")) for _ in range(3)]
+                assert await asyncio.to_thread(arrived.acquire, timeout=20)
+            closed.set()
+            return [(await task).status for task in tasks]
+
+        assert asyncio.run(main()) == [200] * 3

@@ -13,6 +13,9 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import RequestReceived
 
 from siphon import http
 from siphon.client.proxies import proxy_for
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from siphon.client.clients import Clients
     from tests.certificates import Certificates
     from tests.clients.nginx import Site
+    from tests.clients.upstream import Peer
 
 VARIABLES = ("http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY")
 PLAIN = Origin("http", "a.example", 80)
@@ -212,3 +216,31 @@ def test_a_proxy_that_nobody_can_use_is_refused_with_the_variable(
     environment.setenv("http_proxy", "socks5://127.0.0.1:1")
     with pytest.raises(ValueError, match=r"^http_proxy: .* is no http or https URL"):
         get(nginx.plain)
+
+
+def test_an_origin_that_speaks_first_through_a_tunnel_is_heard(
+    environment: pytest.MonkeyPatch, clients: Clients
+) -> None:
+    def tunnel(peer: Peer, upstream: Upstream) -> None:
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += peer.sock.recv(1)
+        assert head.startswith(b"CONNECT origin.example:80 ")
+        state = H2Connection(H2Configuration(client_side=False))
+        state.initiate_connection()
+        peer.send(b"HTTP/1.1 200 OK\r\nVia: x\r\n\r\n" + state.data_to_send())
+        while data := peer.sock.recv(65_536):
+            for event in state.receive_data(data):
+                if isinstance(event, RequestReceived):
+                    state.send_headers(event.stream_id, [(":status", "204")], end_stream=True)
+            peer.send(state.data_to_send())
+
+    with Upstream(tunnel) as proxy:
+        environment.setenv("http_proxy", proxy.url)
+        assert get("http://origin.example", http2_prior_knowledge=True).status == 204
+
+
+def test_a_proxy_without_an_address_is_named(environment: pytest.MonkeyPatch, clients: Clients) -> None:
+    environment.setenv("http_proxy", "http://nowhere.invalid:3128")
+    with pytest.raises(http.ConnectError, match=r"nowhere\.invalid has no address: "):
+        get("http://origin.example")

@@ -11,7 +11,9 @@ import pytest
 
 from siphon import http
 from siphon.config.settings import ClientSettings
-from tests.clients.upstream import Upstream
+from tests.clients.h2_upstream import H2Peer
+from tests.clients.h2_upstream import serve_well as serve_http2_well
+from tests.clients.upstream import Peer, Upstream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from tests.certificates import Certificates, Identity
     from tests.clients.conftest import MakeClients
     from tests.clients.nginx import Site
-    from tests.clients.upstream import Peer
 
 
 def get(url: str, **arguments: Any) -> http.Response:
@@ -195,3 +196,32 @@ def test_a_body_ends_with_the_connection_only_where_tls_says_so(
         else:
             with pytest.raises(http.ProtocolError, match="the connection was lost"):
                 get(upstream.url, verify=roots)
+
+
+def test_a_kept_connection_may_be_replaced_by_one_that_speaks_http_2(
+    make_clients: MakeClients, certificates: Certificates
+) -> None:
+    def behave(peer: Peer, upstream: Upstream) -> None:
+        tls = context(certificates.server)
+        tls.set_alpn_protocols(["http/1.1"] if peer.number == 1 else ["h2"])
+        with tls.wrap_socket(peer.sock.dup(), server_side=True) as sock:
+            secure = Peer(sock, peer.number)
+            if peer.number > 1:
+                serve_http2_well(H2Peer(secure))
+                return
+            assert secure.request() is not None
+            secure.answer()
+            secure.request()  # closed instead of an answer
+            peer.sock.shutdown(socket.SHUT_RDWR)
+
+    with Upstream(behave) as upstream:
+        settings = ClientSettings(
+            base_url=f"https://127.0.0.1:{upstream.port}", verify=str(certificates.authority.certificate)
+        )
+        make_clients(api=settings)
+
+        async def main() -> list[bytes]:
+            return [(await http.Client("api").get(path)).body for path in ("/1", "/2", "/3")]
+
+        assert asyncio.run(main()) == [b"ok", b"/2", b"/3"]
+        assert upstream.connections == 2

@@ -184,3 +184,17 @@ def test_a_redirect_that_leads_nowhere_is_a_protocol_error(
                 await http.Client("api").get("/from")
 
         asyncio.run(main())
+
+
+def test_a_redirect_may_name_its_path_in_bare_utf_8(make_clients: MakeClients) -> None:
+    def behave(peer: Peer, upstream: Upstream) -> None:
+        while (request := peer.request()) is not None:
+            upstream.received.put(request)
+            location = () if peer.number > 1 or request.target != "/" else ("Location: /caf\xc3\xa9",)
+            peer.answer(b"", 302 if location else 200, *location)
+
+    with Upstream(behave) as upstream:
+        make_clients(api=ClientSettings(base_url=upstream.url, follow_redirects=True))
+        assert asyncio.run(http.Client("api").get("/")).status == 200
+        targets = [upstream.received.get(timeout=10).target for _ in range(2)]
+    assert targets == ["/", "/caf%C3%A9"]

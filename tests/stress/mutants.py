@@ -592,6 +592,13 @@ MUTANTS: Final = (
         "test_outbound.py",
     ),
     Mutant(
+        "client: is released without the lock",
+        "client/client.py",
+        "        with self._lock:\n            transport, self._transport",
+        "        if True:\n            transport, self._transport",
+        "clients/test_pools.py",
+    ),
+    Mutant(
         "client threads: a slot is given back without the lock",
         "client/threads.py",
         "        with self._lock:\n            if done is not None:\n",
