@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import unquote
 
 from siphon.errors import HTTPStatusError
@@ -144,6 +144,10 @@ class Headers(MutableMapping[str, str]):
         return f"Headers({self.pairs!r})"
 
 
+# Small ints are one object each, which is compared in half the time.
+_OK: Final = 200
+
+
 class Response:
     """An outbound response.
 
@@ -160,7 +164,7 @@ class Response:
         body: bytes | str | None = None,
     ) -> None:
         # The setters check; what needs no check is spared the two calls.
-        if type(status) is int and 200 <= status <= 999:
+        if status is _OK or (type(status) is int and 200 <= status <= 999):
             self._status = status
         else:
             self.status = status

@@ -186,6 +186,7 @@ class Acceptor(Daemon):
     def _advance(self, connection: Connection, data: bytes) -> None:
         """Goes on with the request that is arriving; the connection is the acceptor's."""
         incoming, listener, now = connection.incoming, connection.listener, self.now
+        head = None
         try:
             head = incoming.receive(data)
             if head is None:
@@ -193,7 +194,7 @@ class Acceptor(Daemon):
                 return
             chain, path_params = listener.match(head[0], head[1])  # the method and the target
         except RequestRefused as error:
-            self._refuse(connection, error)
+            self._refuse(connection, error, "" if head is None else head[0])
             return
         connection.requests = requests = connection.requests + 1
         if requests >= listener.keep_alive_requests:
@@ -229,13 +230,13 @@ class Acceptor(Daemon):
 
     # Answers of the acceptor's own -------------------------------------------------------------
 
-    def _refuse(self, connection: Connection, error: RequestRefused) -> None:
+    def _refuse(self, connection: Connection, error: RequestRefused, method: str = "") -> None:
         """Answers what is no valid request, and reads nothing that follows as one."""
         if isinstance(error, OtherProtocol):
             self._count_turned_away(connection, "tls")
             self._turn_away(connection, _ALERT, error.reason)
             return
-        if connection.refuse(error, self._encoder, self._records) == OWNER_NEEDED:
+        if connection.refuse(error, self._encoder, self._records, method) == OWNER_NEEDED:
             self._attend(connection)
 
     def _turn_away(self, connection: Connection, data: bytes, why: str) -> None:
@@ -342,9 +343,7 @@ class Acceptor(Daemon):
             return
         self._watch(connection)
         if exchange is not None:
-            exchange.disconnected = True
-            if exchange.follows_client:
-                exchange.interrupt()
+            exchange.interrupt()
 
     def close_connection(self, connection: Connection) -> None:
         """Closes it, and ends the exchange it has, if any. This thread alone."""

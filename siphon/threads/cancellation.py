@@ -27,5 +27,6 @@ class Cancellation:
             # way to the task by now: only the task's own thread can tell whether it has arrived.
             tasks -= exchange.visiting
         for task in tasks:
-            if task is not None:
+            # Once for a FIN, which several may have seen: what it does about that may take a while.
+            if task is not None and not (self._half_closed and task.cancelling()):
                 task.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from struct import unpack
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
@@ -65,6 +66,10 @@ class Channel(Protocol):
         """Whether bytes of the channel's own wait for room in the socket. The owner."""
         ...
 
+    def queued_bytes(self) -> int:
+        """How much of what was sent the client's system has not taken yet. Any thread, under the lock."""
+        ...
+
     @property
     def client_certificate(self) -> ClientCertificate | None:
         """What the client has shown of itself, under mutual TLS."""
@@ -100,6 +105,10 @@ class Cleartext:
         """Sends what fits into the socket's buffer."""
         return self.sock.sendmsg(parts)
 
+    def queued_bytes(self) -> int:
+        """What the system has of it."""
+        return queued_in(self.sock)
+
     def send_aside(self, data: bytes) -> None:
         """Sends them whole, or raises OSError: there is room in a socket from which nothing is awaited."""
         self.sock.send(data)
@@ -111,3 +120,15 @@ class Cleartext:
     def close(self) -> None:
         """Closes the socket."""
         self.sock.close()
+
+
+def queued_in(sock: Socket) -> int:
+    """How many bytes that were sent the other end's system has not taken; 0 where that cannot be told."""
+    # Here, since few answers wait for their client.
+    from fcntl import ioctl
+    from termios import TIOCOUTQ
+
+    try:
+        return int(unpack("i", ioctl(sock.fileno(), TIOCOUTQ, bytes(4)))[0])
+    except (OSError, ValueError):
+        return 0

@@ -78,6 +78,7 @@ class Connection:
     """
 
     __slots__ = (
+        "_delivered_bytes",
         "_hurried",
         "_send",
         "_transmit",
@@ -137,6 +138,7 @@ class Connection:
         # An answer that has not gone out whole, and how much of it has; see flush.
         self.unsent: bytes | None = None
         self.sent_bytes = 0
+        self._delivered_bytes = 0
         self.keep_after_flush = False
         # The acceptor has kept input, or seen a FIN, or drains: it has something to do after the answer.
         self.kick_wanted = False
@@ -161,14 +163,16 @@ class Connection:
         # When the acceptor must act, in monotonic seconds; what it does then depends on the state.
         self.deadline = now + listener.header_timeout_s
 
-    def refuse(self, error: RequestRefused, encoder: Encoder, records: Records) -> int:
+    def refuse(self, error: RequestRefused, encoder: Encoder, records: Records, method: str = "") -> int:
         """Answers what is no valid request, as its last answer. The acceptor alone; returns as ``answer``.
 
-        ``encoder``, ``records``: the calling thread's.
+        ``encoder``, ``records``: the calling thread's. ``method``: the request's, where ``incoming`` has
+        given it away already.
         """
+        method = method or self.incoming.method
         self.incoming.discard()
         response = plain(error.status, f"{error.reason}\n", *error.fields)
-        data, large_body, _ = encoder.encode(response, "", 1, False, self.server_header)
+        data, large_body, _ = encoder.encode(response, method, 1, False, self.server_header)
         self.requests += 1
         if records.cells is not None:
             records.cells.answered(NONE, NONE, response.status, 0.0)
@@ -183,7 +187,9 @@ class Connection:
 
         ``exchange``: None for the acceptor's own answer to what is no request yet.
         """
-        with self.lock:
+        lock = self.lock
+        lock.acquire()  # a with statement takes 70 ns longer
+        try:
             if exchange is None:
                 if self.state == CLOSED or self.unanswered is not None:
                     return LATE
@@ -207,6 +213,7 @@ class Connection:
             if sent < len(data):
                 self.unsent = data
                 self.sent_bytes = sent
+                self._delivered_bytes = sent - self.channel.queued_bytes()
                 self.keep_after_flush = keep_alive
                 self.state = after(self.state, ANSWERED_PARTLY)
                 self.deadline = monotonic() + self.listener.write_timeout_s
@@ -216,6 +223,8 @@ class Connection:
             self.state = IDLE  # as after ANSWERED: an exchange that was not claimed is RUNNING
             self.answered_at = monotonic()
             return OWNER_NEEDED if self.kick_wanted else SENT
+        finally:
+            lock.release()
 
     def _linger(self, event: str) -> int:
         """The last answer is sent: half-closes, and has the acceptor read until the client closes too.
@@ -317,9 +326,18 @@ class Connection:
         return None if exchange is None or exchange.claimed else exchange
 
     def settle(self) -> None:
-        """Brings the deadline of an idle connection up to date. The acceptor alone; ``lock`` is held."""
+        """Brings the deadline up to date: of who is idle, or reads slowly. The acceptor; ``lock`` is held."""
         if self.state == IDLE and self.requests and not self._hurried:
             self.deadline = self.answered_at + self.keep_alive_timeout_s
+        elif self.unsent is not None:
+            # The poller tells of room for more when a third of the socket's buffer is free, which may take a
+            # steady reader minutes.
+            before, self._delivered_bytes = (
+                self._delivered_bytes,
+                self.sent_bytes - self.channel.queued_bytes(),
+            )
+            if self._delivered_bytes > before:
+                self.deadline = monotonic() + self.listener.write_timeout_s
 
     def is_silent(self) -> bool:
         """Nothing of a first request has come yet. The acceptor alone."""

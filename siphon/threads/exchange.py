@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from asyncio import Task
+import traceback
 from contextvars import Context, copy_context
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -19,6 +19,8 @@ from siphon.threads.connection import LATE, OWNER_NEEDED, SENT
 from siphon.threads.held import Held, Inner, Visit, take_over
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from siphon.client_certificate import ClientCertificate
     from siphon.config.settings import Network
     from siphon.dispatch import Chain
@@ -56,8 +58,8 @@ class Exchange(Call):
     # What few requests come to have. To set each for every request took as long as to match its route.
     # What the body counts for among all that is buffered, until the work ends.
     counted_bytes = 0
-    disconnected = False
-    """The client has sent FIN or is gone."""
+    was_cut_short = False
+    """Its connection was closed before it was answered."""
     held: Held | None = None
     context: Context | None = None
     """Where a blocking worker has made it, or a test; else its task makes one."""
@@ -87,6 +89,11 @@ class Exchange(Call):
         self.began = 0.0  # when a worker or a loop first turned to it, where that is recorded
         self.claimed = False  # by whoever answers it, or sees to it that nobody will
         self.loop_worker: LoopWorker | None = None
+
+    @property
+    def disconnected(self) -> bool:
+        """The client has sent FIN or is gone."""
+        return self.was_cut_short or self.connection.end_of_input
 
     @property
     def lanes(self) -> Lanes:
@@ -121,13 +128,9 @@ class Exchange(Call):
     # On a loop ---------------------------------------------------------------------------------
 
     def on_loop(self, worker: LoopWorker) -> None:
-        """Begins, or goes on, as an eager task: one that never suspends is done when this returns."""
-        if self.begins(worker):
-            work = self.run(worker, self.paused)
-            task = Task(work, loop=worker.loop, context=self.context, eager_start=True)
-            if not task.done():
-                worker.keep(self, task)
-            worker.records.settle()
+        """Begins, or goes on: one that never suspends is done when this returns."""
+        worker.run_in_turn([self], self.context)
+        worker.records.settle()
         if self.task is None:
             self._go_back()
 
@@ -136,42 +139,23 @@ class Exchange(Call):
         if not self.body:
             self.connection.acceptor.take_back(self)
 
-    def begins(self, worker: LoopWorker) -> bool:
-        """Whether it is to be run, now that its turn has come; it may be over. The loop worker's thread."""
-        if self.ended:
-            worker.finished += 1
-            self.release_body()
-            if self.paused is not None:
-                self.paused[0].discard()
-            return False
-        if worker.observes and not self.began:
-            self.began = monotonic()
-        return True
+    def skip(self, worker: LoopWorker) -> None:
+        """It was over before its turn came. The loop worker's thread."""
+        worker.finished += 1
+        self.release_body()
+        if self.paused is not None:
+            self.paused[0].discard()
 
-    async def run(self, worker: LoopWorker, paused: tuple[Paused, Request] | None = None) -> None:
-        """Runs the chain, or what is left where it ``paused``, and answers. The loop worker's thread."""
-        request = Request(self) if paused is None else paused[1]
-        try:
-            handler = self.handler
-            if paused is not None:
-                response = await self.resume(paused[0], request)
-            elif handler is None:
-                response = await self.proceed(0, request)
-            else:
-                result = await handler(request)
-                response = result if type(result) is Response else self.response_of_lone(result)
-        except BaseException as error:  # noqa: BLE001 - whatever a handler raises is its answer, or its end
-            self._fail(error, request, worker)
-        else:
-            self.answer(response, worker)
-        finally:
-            if self.task is not None:
-                self._leave_loop(worker)
-            worker.finished += 1
-            if self.body:
-                self.release_body()
+    @property
+    def request(self) -> Request:
+        """What its members get: the one that they had before it ``paused``, if it has."""
+        return Request(self) if self.paused is None else self.paused[1]
 
-    def _leave_loop(self, worker: LoopWorker) -> None:
+    def go_on(self, request: Request) -> Awaitable[Response]:
+        """Runs the chain, or what is left of it. The loop worker's thread."""
+        return self.proceed(0, request) if self.paused is None else self.resume(self.paused[0], request)
+
+    def leave_loop(self, worker: LoopWorker) -> None:
         """Ends what the task has begun beside it: it has suspended, or there would be nothing."""
         for task in list(self.inner_tasks or ()):
             task.cancel()
@@ -211,6 +195,8 @@ class Exchange(Call):
         finally:
             self.visiting.discard(task)
             del future  # it keeps the error, whose traceback leads to this frame
+            if self.disconnected:
+                self.interrupt()  # it was left alone until now; what suspends next is not
         take_over(context)
         return outcome
 
@@ -241,13 +227,13 @@ class Exchange(Call):
                 result = context.run(handler, request)
                 outcome = result if type(result) is Response else self.outcome_of_lone(result)
         except BaseException as error:  # noqa: BLE001 - as on a loop
-            self._fail(error, request, worker)
+            self.fail(error, request, worker)
             return False
         if isinstance(outcome, Response):
             self.answer(outcome, worker)
             return False
         # Not before: attributes that are set here make a dictionary, and the acceptor drops it; see Batch.
-        self.paused, self.context = (outcome, request), context
+        self.paused, self.context, self.handler = (outcome, request), context, None
         if self.lanes.move_to_loop(self, worker.finished):
             return True
         outcome.discard()
@@ -295,8 +281,9 @@ class Exchange(Call):
             data, large_body, keep_alive = worker.encoder.encode(
                 response, head[0], head[2], may_keep, connection.server_header
             )
-        except ResponseError as error:
-            journal.log("error", f"{self.label}: {error}")
+        except Exception as error:  # noqa: BLE001 - a subclass of Response may be anything
+            what = error if isinstance(error, ResponseError) else traceback.format_exc().rstrip()
+            journal.log("error", f"{self.label}: {what}")
             response = plain(500, "handler error\n")
             data, large_body, keep_alive = self._encode(response, worker.encoder)
         verdict = connection.answer(self, data, keep_alive, large_body)
@@ -337,7 +324,7 @@ class Exchange(Call):
             journal.log("warning", f"504 for {self.label}: over request_timeout_ms")
         return verdict
 
-    def _fail(self, error: BaseException, request: Request, worker: Worker) -> None:
+    def fail(self, error: BaseException, request: Request, worker: Worker) -> None:
         if isinstance(error, asyncio.CancelledError | RequestCancelled) and (self.ended or self.disconnected):
             # Where it has ended, whoever ended it answers or has closed; else nobody will.
             if not self.ended and self.connection.abandon(self) == OWNER_NEEDED:
@@ -385,14 +372,14 @@ class Exchange(Call):
 
         ``cancel``: ends the work whatever the route says.
         """
-        self.disconnected = True
+        self.was_cut_short = True
         records.record(self, NO_ANSWER, 0)
         if cancel or self.follows_client:
             self.cancel()
 
     def interrupt(self) -> None:
-        """Cancels async code that is suspended, and nothing else: the client may have half-closed."""
+        """Its client has sent FIN, and may have half-closed: cancels async code that is suspended, if any."""
         with self.connection.lock:
-            worker = self.loop_worker
-        if worker is not None:
+            worker = None if self.ended else self.loop_worker
+        if worker is not None and self.follows_client:
             worker.post(Cancellation(self, half_closed=True))

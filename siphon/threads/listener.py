@@ -19,7 +19,7 @@ from siphon.wire.head import WireLimits
 if TYPE_CHECKING:
     import ssl
 
-    from siphon.config.settings import ListenerSettings
+    from siphon.config.settings import Address, ListenerSettings
     from siphon.dispatch import Chain
     from siphon.routing import Router
     from siphon.threads.buffered import BufferedBytes
@@ -108,6 +108,8 @@ class Listener(Site):
         self.tls = self._certificates()
         self.socket = _bind(settings)
         self.is_unix = self.socket.family == socket.AF_UNIX
+        # Which file is this socket's, where it has made one.
+        self._file = _file_at(settings.listen)
 
     @property
     def url(self) -> str:
@@ -124,6 +126,10 @@ class Listener(Site):
 
     def listen(self) -> None:
         """Lets clients connect; raises StartError where another process took the address meanwhile."""
+        if self._file != _file_at(self.settings.listen):
+            raise StartError(
+                f"cannot listen on {self.settings.listen}: another process has replaced the file"
+            )
         try:
             self.socket.listen(self.settings.backlog)
         except OSError as error:
@@ -175,8 +181,9 @@ class Listener(Site):
         if self.socket.fileno() < 0:
             return
         self.socket.close()
-        if isinstance(self.settings.listen, UnixAddress):
-            _remove_socket(self.settings.listen.path)
+        address = self.settings.listen
+        if isinstance(address, UnixAddress) and self._file == _file_at(address):
+            _remove_socket(address.path)
 
 
 def _bind(settings: ListenerSettings) -> socket.socket:
@@ -224,11 +231,25 @@ def _bind_unix(path: str) -> socket.socket:
 def _answers(path: str) -> bool:
     """Whether somebody listens on the unix-domain socket at ``path``."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
         try:
             probe.connect(path)
+        except BlockingIOError:
+            return True  # so many clients wait there that it takes no more
         except OSError:
             return False
         return True
+
+
+def _file_at(address: Address) -> tuple[int, int] | None:
+    """Which file a unix-domain address has now; a path may come to lead to another one."""
+    if not isinstance(address, UnixAddress):
+        return None
+    try:
+        found = os.stat(address.path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _remove_socket(path: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from siphon.client_certificate import ClientCertificate, read_certificate
 from siphon.config.certificates import in_words
 from siphon.errors import RequestRefused
+from siphon.threads.channel import queued_in
 from siphon.wire.proxy import read_header
 
 if TYPE_CHECKING:
@@ -87,6 +88,10 @@ class Tls:
     def blocked(self) -> bool:
         """Whether records wait for room in the socket."""
         return bool(self._unsent)
+
+    def queued_bytes(self) -> int:
+        """What the system has of the records: that one shrinks is all that is asked of it."""
+        return queued_in(self.sock)
 
     # Reading -----------------------------------------------------------------------------------
 

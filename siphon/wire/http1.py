@@ -65,6 +65,11 @@ class Http1Reader:
         """What followed the request, once it is complete."""
 
     @property
+    def method(self) -> str:
+        """The request's, as soon as its first line is there; else empty."""
+        return "" if self._line is None else self._line.method
+
+    @property
     def body(self) -> bytes:
         """The decoded body, once the request is complete."""
         return bytes(self._body)

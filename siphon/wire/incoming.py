@@ -22,6 +22,8 @@ _RECV_BYTES: Final = 65_536
 _RECV_BYTES_IN_CRUMBS: Final = 4_096
 # What is read ahead of a request that is being answered; past it the client waits.
 _AHEAD_MAX_BYTES: Final = 65_536
+# Less than this does not count: a request or two that were sent ahead.
+_UNCOUNTED_BYTES: Final = 4_096
 # The size of a head that is remembered, for the next one to be compared with: a smaller one is matched as
 # quickly, and a larger one would stay with each connection that is idle.
 _REMEMBERED_MIN_BYTES: Final = 128
@@ -79,24 +81,23 @@ class Incoming:
         Raises RequestRefused, with 503 where too much is buffered over all connections; nothing but
         ``discard`` is to be called after that.
         """
+        buffer, start = data, 0
         if not self.is_empty:
             if self._reader is not None:
                 return self._read(self._reader, data)
             if self._head is not None:
                 return self._collect(self._head, data)
             self.is_empty = not (self.buffer or self._body or self._counted_bytes)
-        if self.is_empty:
-            buffer, start = data, 0
-        else:
-            buffer, start = self._joined(data), self._begin
+            if not self.is_empty:
+                buffer, start = self._joined(data), self._begin
         last = self._last
         head = scan(buffer, self._limits, start, last)
         if head is NEED_MORE or head is DECLINE:
             self.is_empty = False
             return self._not_accepted(head is NEED_MORE, buffer, data)
         length, begin = head[4], head[5]
-        is_new = last is None or head[6] is not last[6]
-        if is_new and _REMEMBERED_MIN_BYTES <= begin - start <= _REMEMBERED_MAX_BYTES:
+        worth_it = _REMEMBERED_MIN_BYTES <= begin - start <= _REMEMBERED_MAX_BYTES
+        if worth_it and (last is None or head[6] is not last[6]):
             self._last = head
         if self.is_empty and not length and begin == len(buffer):
             return head
@@ -119,7 +120,7 @@ class Incoming:
             self._set_rest(buffer, end)
         else:
             self._set_rest(b"", 0)
-        if length or self._counted_bytes:
+        if length or self._counted_bytes or size - end > _UNCOUNTED_BYTES:
             self._body = buffer[begin:end]
             self._count(length + size - end)
         return head
@@ -196,6 +197,13 @@ class Incoming:
     def kept_bytes(self) -> int:
         """How much is buffered behind the last whole request, or of a head that is not whole."""
         return len(self.buffer) - self._begin
+
+    @property
+    def method(self) -> str:
+        """The method of the request that is arriving, as far as it is known; else empty."""
+        if self._reader is not None:
+            return self._reader.method
+        return "" if self._head is None else self._head.method
 
     @property
     def in_body(self) -> bool:

@@ -95,8 +95,8 @@ MUTANTS: Final = (
     Mutant(
         "answer: no lock",
         "connection.py",
-        "        with self.lock:\n            if exchange is None:\n",
-        "        if True:\n            if exchange is None:\n",
+        "        lock = self.lock\n        lock.acquire()",
+        "        lock = threading.Lock()\n        lock.acquire()",
         "test_closing.py",
     ),
     Mutant(
@@ -384,8 +384,8 @@ MUTANTS: Final = (
     Mutant(
         "cancel: an ended exchange keeps its slot",
         "exchange.py",
-        "        if self.ended:\n            worker.finished += 1\n",
-        "        if self.ended:\n",
+        "        worker.finished += 1\n        self.release_body()\n",
+        "        self.release_body()\n",
         "test_claims.py",
     ),
     Mutant(

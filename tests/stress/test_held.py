@@ -239,7 +239,7 @@ def test_a_member_that_finds_its_request_ended_leaves_the_answer_to_whoever_has_
     """The acceptor stands still between ending the work and answering; the worker fails just then."""
     service = storm(CAUGHT_OUT, request_timeout_ms=100)
     failed = threading.Event()
-    encode, fail = Exchange._encode, Exchange._fail
+    encode, fail = Exchange._encode, Exchange.fail
 
     def encode_once_it_has_failed(exchange: Exchange, *arguments: Any) -> tuple[bytes, bytes, bool]:
         assert exchange.ended
@@ -252,6 +252,6 @@ def test_a_member_that_finds_its_request_ended_leaves_the_answer_to_whoever_has_
         failed.set()
 
     monkeypatch.setattr(Exchange, "_encode", encode_once_it_has_failed)
-    monkeypatch.setattr(Exchange, "_fail", fail_and_tell)
+    monkeypatch.setattr(Exchange, "fail", fail_and_tell)
     with service.connect() as client:
         assert client.get("/").status == 504

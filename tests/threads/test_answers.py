@@ -52,6 +52,18 @@ SCRIPT = """
     def sync_boom(req):
         raise ValueError("secret")
 
+    class Hollow(http.Response):
+        def __init__(self):
+            pass
+
+    @http.route("/hollow")
+    async def hollow(req):
+        return Hollow()
+
+    @http.route("/sync-hollow")
+    def sync_hollow(req):
+        return Hollow()
+
     @http.route("/none")
     async def none(req):
         return None
@@ -179,6 +191,22 @@ def test_a_header_that_cannot_be_sent_is_named_in_the_log(
         assert client.get("/split").get("set-cookie") is None
     assert journal.flush(5)
     assert "GET /split: header 'X-Bad'" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("target", ["/hollow", "/sync-hollow"])
+def test_a_response_that_cannot_be_encoded_is_500_at_once(
+    serve: Callable[..., Service], target: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    service = serve(SCRIPT)
+    with service.connect(timeout_s=5) as client:
+        answer = client.get(target)
+        assert (answer.status, answer.body) == (500, b"handler error\n")
+        assert client.get("/hello").status == 200
+    assert journal.flush(5)
+    log = capfd.readouterr().err
+    assert f"error   GET {target}: Traceback" in log
+    assert "AttributeError" in log
+    assert "bug in siphon" not in log
 
 
 @pytest.mark.parametrize("dev", [False, True])
@@ -329,6 +357,19 @@ REFUSALS = {
     "another version": (505, b"GET /hello HTTP/3.0\r\nHost: a\r\n\r\n"),
     "bytes that are no HTTP": (400, b"\x17\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),
 }
+
+
+@pytest.mark.parametrize("target", ["/%zz", "/echo"])
+def test_a_refusal_of_head_has_no_body(serve: Callable[..., Service], target: str) -> None:
+    service = serve(SCRIPT, max_body_bytes=10)
+    fields = ("Content-Length: 11",) if target == "/echo" else ()
+    with service.connect() as client:
+        client.send(request(target, *fields, method="HEAD"))
+        answer = client.read_to_end()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 413 " if fields else b"HTTP/1.1 400 ")
+    assert b"Content-Length: " in head
+    assert body == b""
 
 
 @pytest.mark.parametrize("name", REFUSALS)

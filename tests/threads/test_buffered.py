@@ -221,6 +221,18 @@ def test_what_is_read_ahead_counts_until_it_is_read_as_requests(serve: Callable[
         assert wait_until(lambda: used(service) == 0)
 
 
+def test_what_comes_behind_a_request_without_a_body_counts_as_well(serve: Callable[..., Service]) -> None:
+    service = serve(SCRIPT)
+    ahead = upload("/size", 20_000)
+    with service.connect() as client:
+        client.send(request("/hold") + ahead)
+        assert service.module.entered.wait(5)
+        assert wait_until(lambda: used(service) == len(ahead))
+        service.module.gate.set()
+        assert [client.answer().body for _ in range(2)] == [b"held", b"20000"]
+        assert wait_until(lambda: used(service) == 0)
+
+
 def test_with_too_much_buffered_nothing_is_read_ahead_and_no_request_is_lost(
     serve: Callable[..., Service],
 ) -> None:

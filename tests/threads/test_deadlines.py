@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import socket
 from time import monotonic
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.client import request
+from tests.stress.leaks import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.client import Client
     from tests.service import Service
+    from tests.tls_socket import TlsSocket
 
 SCRIPT = """
     import asyncio
@@ -154,6 +157,38 @@ def test_a_client_that_reads_slowly_but_steadily_gets_everything(serve: Callable
                 if received >= 24_000_000:
                     break
             clock.get("/later/100")
+
+
+@pytest.mark.parametrize("bytes_per_s", [400_000, 0])
+def test_a_client_counts_as_reading_as_long_as_its_system_takes_anything(
+    serve: Callable[..., Service], bytes_per_s: int
+) -> None:
+    """A third of what the socket's buffer holds is more than it takes within the time for a write."""
+    service = serve(SCRIPT, write_timeout_ms=700)
+    with service.connect() as client, service.connect() as clock:
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
+        client.send(request("/big/6000000"))
+        (acceptor,) = service.server._acceptors
+        assert wait_until(lambda: any(one.unsent for one in [*acceptor.connections.values()]))
+        received = 0
+        for _ in range(40):
+            if bytes_per_s:
+                received += len(read_exactly(client.sock, bytes_per_s // 20))
+            clock.get("/later/50")
+        is_open = any(one.unsent for one in [*acceptor.connections.values()])
+        assert is_open is bool(bytes_per_s)
+        if is_open:
+            received += len(read_exactly(client.sock, 6_000_000 - received))
+
+
+def read_exactly(sock: socket.socket | TlsSocket, size: int) -> bytes:
+    """So many bytes, which are on their way."""
+    received = bytearray()
+    while len(received) < size:
+        data = sock.recv(min(65_536, size - len(received)))
+        assert data, "the connection was closed"
+        received += data
+    return bytes(received)
 
 
 # Room --------------------------------------------------------------------------------------------

@@ -172,6 +172,63 @@ def test_a_suspended_async_handler_is_cancelled_by_a_fin(serve: Callable[..., Se
         assert client.get("/hello").body == b"hello"
 
 
+def test_async_code_that_suspends_after_a_fin_is_cancelled(serve: Callable[..., Service]) -> None:
+    """What is behind a sync guard, a pipelined request, and one that suspends again after a sync member."""
+    service = serve(
+        """
+        import asyncio, threading
+        from siphon import http
+
+        entered, gate, done = threading.Semaphore(0), threading.Event(), threading.Semaphore(0)
+
+        @http.middleware
+        def guard(req):
+            if req.path == "/guarded":
+                entered.release()
+                assert gate.wait(20)
+
+        @http.middleware
+        async def waits(req, call_next):
+            response = await call_next(req)
+            if req.path == "/visited":
+                await until_cancelled()
+            return response
+
+        async def until_cancelled():
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                done.release()
+                await asyncio.sleep(0)  # it is cancelled once: this goes on
+                done.release()
+                raise
+
+        @http.route("/guarded")
+        async def guarded(req):
+            await until_cancelled()
+
+        @http.route("/visited")
+        def visited(req):
+            entered.release()
+            assert gate.wait(20)
+            return http.Response()
+        """
+    )
+    script = service.module
+    (acceptor,) = service.server._acceptors
+    for sent in (request("/guarded"), request("/visited"), request("/nothing") + request("/guarded")):
+        with service.connect() as client:
+            client.send(sent)
+            assert script.entered.acquire(timeout=10)
+            client.half_close()
+            assert wait_until(lambda: any(one.end_of_input for one in [*acceptor.connections.values()]))
+            script.gate.set()
+            for _ in range(2):
+                assert script.done.acquire(timeout=10)
+            client.read_to_end()
+            script.gate.clear()
+
+
 def test_an_answer_made_on_cancellation_is_sent(serve: Callable[..., Service]) -> None:
     service = serve(SCRIPT)
     with service.connect() as client:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
 from siphon.config.settings import ListenerSettings, TcpAddress, UnixAddress
+from siphon.dispatch import compile_chain
 from siphon.errors import ScriptError, StartError
+from siphon.routing import Router
+from siphon.threads.buffered import BufferedBytes
+from siphon.threads.listener import Listener
 from tests.client import Client, request
 from tests.service import Service
 
@@ -152,6 +158,35 @@ def test_a_unix_socket_that_somebody_answers_on_is_left_alone(tmp_path: Path) ->
         assert path.exists()
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(path))
+
+
+def test_a_unix_socket_whose_server_takes_no_more_clients_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "siphon.sock"
+    with socket.socket(socket.AF_UNIX) as other, ExitStack() as waiting:
+        other.bind(str(path))
+        other.listen(0)
+        refused = 0
+        while not refused:
+            client = waiting.enter_context(socket.socket(socket.AF_UNIX))
+            client.setblocking(False)
+            refused = client.connect_ex(str(path))
+        with pytest.raises(StartError, match=f"cannot bind unix:{path}"):
+            Service(SCRIPT, tmp_path / "script", **unix(path)).start()
+
+
+def test_of_two_servers_that_start_on_a_unix_socket_the_one_that_listens_has_it(tmp_path: Path) -> None:
+    path = tmp_path / "siphon.sock"
+    settings = ListenerSettings(listen=UnixAddress(str(path)))
+    router = Router([], partial(compile_chain, []))
+    first, second = [Listener(settings, router, BufferedBytes(1)) for _ in range(2)]
+    second.listen()
+    with pytest.raises(StartError, match=f"cannot listen on unix:{path}: another process has replaced"):
+        first.listen()
+    first.close()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+    second.close()
+    assert not path.exists()
 
 
 def test_a_file_where_a_unix_socket_should_be_is_left_alone(tmp_path: Path) -> None:

@@ -10,12 +10,14 @@ from weakref import WeakKeyDictionary
 
 import pytest
 
+from siphon.messages import Response
 from siphon.threads.loops import LoopWorker
 from siphon.threads.records import Records
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
+    from siphon.messages import Request
     from siphon.threads.exchange import Exchange
 
 type Work = Callable[[], Awaitable[None]]
@@ -26,19 +28,35 @@ variable: ContextVar[str] = ContextVar("variable", default="unset")
 class Errand:
     """What a loop needs of an exchange; it notes the name of the task that it is run in."""
 
+    method = "GET"
+    body = b""
+    began = 0.0
+    disconnected = False
+
     def __init__(self, work: Work, *, over: bool = False) -> None:
         self._work = work
         self.ended = over
         self.task: asyncio.Task[None] | None = None
         self.names: list[str] = []
+        self.is_answered = False
 
-    def begins(self, worker: LoopWorker) -> bool:
-        return not self.ended
-
-    async def run(self, worker: LoopWorker) -> None:
+    async def handler(self, request: Request) -> Response:
         self.names.append(name_of_task())
         await self._work()
         assert name_of_task() == self.names[0]
+        return Response()
+
+    def answer(self, response: Response, worker: LoopWorker) -> None:
+        assert response.status == 200
+        self.is_answered = True
+
+    def fail(self, error: BaseException, request: Request, worker: LoopWorker) -> None:
+        raise error
+
+    def skip(self, worker: LoopWorker) -> None:
+        assert self.ended
+
+    def leave_loop(self, worker: LoopWorker) -> None:
         worker.suspended.discard(cast("Exchange", self))
 
 
@@ -112,6 +130,7 @@ def test_those_that_leave_nothing_behind_share_a_task(run: Callable[..., Turn]) 
 def test_one_that_is_over_is_left_out(run: Callable[..., Turn]) -> None:
     turn = run(nothing, nothing, nothing, over=frozenset({1}))
     assert [len(errand.names) for errand in turn.errands] == [1, 0, 1]
+    assert [errand.is_answered for errand in turn.errands] == [True, False, True]
 
 
 def test_a_context_is_not_found_by_the_next(run: Callable[..., Turn]) -> None:
