@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from siphon.client.clients import Clients
 from siphon.client.outbound import serve_process
 from siphon.config.activation import forget
 from siphon.config.load import load
+from siphon.config.settings import ClientSettings
 from siphon.dispatch import compile_chain
 from siphon.errors import ConfigError, ScriptError, StartError
 from siphon.journal import journal, say
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
 
+    from siphon.client.pools import Pools
     from siphon.config.settings import Settings
     from siphon.routing import Entry
     from siphon.script.registry import Registry
@@ -80,8 +83,11 @@ def _not_yet(number: int, frame: FrameType | None) -> None:
 
 def _fail(code: int, text: str) -> int:
     journal.flush()
-    sys.stdout.flush()
-    sys.stderr.write(f"{text}\n")
+    # Either may be closed, or on a disk that is full: the code says enough then.
+    with suppress(OSError, AttributeError):
+        sys.stdout.flush()
+    with suppress(OSError, AttributeError):
+        sys.stderr.write(f"{text}\n")
     return code
 
 
@@ -130,6 +136,13 @@ def _load(script: Path, options: argparse.Namespace) -> Registry:
 # Commands --------------------------------------------------------------------------------------
 
 
+class _AnyClients(Clients):
+    """Clients of every name, where the file that would name them is wrong."""
+
+    def named(self, name: str) -> Pools:
+        return self.inline(ClientSettings())
+
+
 def _check(script: Path, options: argparse.Namespace) -> int:
     """Loads and compiles what a server would, binds nothing, and goes on past a wrong configuration."""
     settings: Settings | None = None
@@ -138,6 +151,7 @@ def _check(script: Path, options: argparse.Namespace) -> int:
         _clients(settings)
     except ConfigError as error:
         _fail(2, str(error))
+        serve_process(_AnyClients({}, 1))
     try:
         registry = _load(script, options)
         if settings is not None:

@@ -324,12 +324,16 @@ def recording(record: Callable[[LogLevel, str], None]) -> Iterator[None]:
 def say(text: str) -> None:
     """Writes a line to stdout at once, for the person at the terminal. Main thread only.
 
-    Where nobody reads it any more, as in ``siphon app.py | head -1``, this and all that follows is lost.
+    What it has no character for is escaped. Where nobody reads it any more, as in ``siphon app.py | head
+    -1``, or its disk is full, this and all that follows is lost.
     """
+    if sys.stdout is None:
+        return  # it was closed before the start
+    encoding = sys.stdout.encoding or "ascii"
     try:
-        sys.stdout.write(text + "\n")
+        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError:
         # What is left in the buffer would fail again at the exit.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

@@ -24,7 +24,7 @@ def counter(name: str, documentation: str, labels: Sequence[str] = ()) -> Counte
     """The counter ``name``, which only goes up: ``inc()``, or ``labels(...).inc()`` where it has labels.
 
     The same name gives the same counter. Raises ValueError for a name that is taken by something else,
-    or by other labels, or that Prometheus does not take.
+    or by other labels, that begins with ``siphon_``, or that Prometheus does not take.
     """
     return _get(Counter, name, _shape(labels), partial(Counter, name, documentation, labels))
 
@@ -59,6 +59,8 @@ def _shape(labels: Sequence[str], buckets: Sequence[float] = ()) -> _Shape:
 
 
 def _get[M: (Counter, Gauge, Histogram)](kind: type[M], name: str, shape: _Shape, make: Callable[[], M]) -> M:
+    if name.startswith("siphon_"):
+        raise ValueError(f"{name}: names that begin with siphon_ are siphon's own")
     with _lock:
         if name not in _made:
             _made[name] = (make(), shape)

@@ -5,19 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 import sys
 import sysconfig
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from siphon.version import __version__
 from tests.client import Client
-from tests.command import HELLO, PORT_0, Command, run, write
+from tests.command import HELLO, PORT_0, SIPHON, Command, environment, run, write
 from tests.stress.leaks import wait_until
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 free_threaded_only = pytest.mark.skipif(
     not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="a build with a GIL cannot do without it"
@@ -72,6 +70,40 @@ def test_a_banner_that_nobody_reads_does_not_end_the_server(folder: Path) -> Non
     assert code == 0
     assert "bug" not in log
     assert "Broken pipe" not in log
+
+
+@pytest.mark.parametrize("redirected", [">/dev/full", ">&-", "2>&-"])
+def test_a_banner_that_cannot_be_written_does_not_end_the_server(folder: Path, redirected: str) -> None:
+    path = f"{folder}/siphon.sock"
+    shell = ("sh", "-c", f'exec "$@" {redirected}', "sh")
+    with Command("app.py", "--listen", f"unix:{path}", cwd=folder, prefix=shell) as command:
+        assert wait_until(lambda: listens(path))
+        with Client(path) as client:
+            assert client.get("/").body == b"hello"
+        command.signal(signal.SIGTERM)
+        code, _, log = command.ended()
+    assert code == 0
+    assert "bug" not in log
+
+
+def test_what_stdout_has_no_character_for_is_escaped(folder: Path) -> None:
+    write(folder, "app.py", HELLO.replace('"/boom"', '"/\u00fc"'))
+    ended = run("routes", "app.py", cwd=folder, variables={"PYTHONIOENCODING": "ascii"})
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert r"/\xfc" in ended.stdout
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_problem_that_nobody_can_be_told_of_still_has_its_code(folder: Path, closed: str) -> None:
+    command = [*SIPHON, "check", "missing.py"]
+    ended = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", *command],
+        cwd=folder,
+        env=environment(),
+        check=False,
+        timeout=60,
+    )
+    assert ended.returncode == 3
 
 
 def test_what_is_not_used_is_not_imported(folder: Path) -> None:
@@ -139,6 +171,28 @@ def test_check_prints_what_is_wrong(
 
 
 # routes ----------------------------------------------------------------------------------------
+
+
+def test_check_does_not_blame_the_script_for_clients_of_a_file_that_is_wrong(folder: Path) -> None:
+    write(folder, "app.py", f'{HELLO}\napi = http.Client("api")\n')
+    write(folder, "http.yaml", "servers: 5\nclients: {api: {base_url: 'http://a'}}\n")
+    ended = run("check", "app.py", cwd=folder)
+    assert ended.returncode == 2
+    assert "http.yaml:1:10: servers:" in ended.stderr
+    assert "Client" not in ended.stderr
+
+
+@pytest.mark.parametrize("name", ["email.py", "platform.py"])
+def test_a_script_may_be_called_as_a_module_of_the_library_that_siphon_imports_later(
+    folder: Path, name: str
+) -> None:
+    module = Path(name).stem
+    own = f'client = http.Client(base_url="http://a")\nimport {module}\nprint({module}.__file__)\n'
+    write(folder, name, HELLO + own)
+    write(folder, "http.yaml", "admin: {listen: '127.0.0.1:0'}\n")
+    with Command(name, *PORT_0, cwd=folder).started() as command:
+        assert str(folder) not in command.banner.splitlines()[0]
+        assert command.connect().get("/").body == b"hello"
 
 
 def test_routes_lists_method_pattern_lane_handler_and_place(folder: Path) -> None:

@@ -49,6 +49,13 @@ def test_a_name_that_prometheus_does_not_take_is_refused() -> None:
         metrics.counter("", "What.")
 
 
+@pytest.mark.parametrize("name", ["siphon_requests", "siphon_of_my_own"])
+def test_siphons_own_names_are_refused(name: str) -> None:
+    for make in (metrics.counter, metrics.gauge, metrics.histogram):
+        with pytest.raises(ValueError, match=f"{name}: names that begin with siphon_ are siphon's own"):
+            make(name, "What.")
+
+
 def test_labels_are_a_list() -> None:
     with pytest.raises(ValueError, match=r"labels are a list of names: write \['kind'\]"):
         metrics.counter("test_labels", "Labels.", "kind")

@@ -41,6 +41,7 @@ class Clients:
 
     def named(self, name: str) -> Pools:
         """That of ``clients.<name>``, made on first use. Raises ValueError, which lists the names."""
+        make = _import_pools()
         with self._lock:
             if name not in self._named:
                 if name not in self._settings:
@@ -48,16 +49,17 @@ class Clients:
                     raise ValueError(
                         f"http.yaml has no client {name!r} under clients; there are: {there_are}"
                     )
-                self._named[name] = self._make(self._settings[name])
+                self._named[name] = make(self._settings[name], self.threads, self._resolver, self)
             return self._named[name]
 
     def inline(self, settings: ClientSettings) -> Pools:
         """That of every open client with equal settings. Raises ValueError where a file cannot be read."""
         self._settle()
+        make = _import_pools()
         with self._lock:
             if settings not in self._inline:
                 _check_files(settings)
-                self._inline[settings] = self._make(settings)
+                self._inline[settings] = make(settings, self.threads, self._resolver, self)
                 self._users[settings] = 0
             self._users[settings] += 1
             return self._inline[settings]
@@ -103,11 +105,15 @@ class Clients:
         for each in unused:
             each.close()
 
-    def _make(self, settings: ClientSettings) -> Pools:
-        # Imported with the first client: urllib3 costs a script that makes no calls 50 ms and 10 MB.
-        from siphon.client.pools import Pools
 
-        return Pools(settings, self.threads, self._resolver, self)
+def _import_pools() -> type[Pools]:
+    """Imported with the first client: urllib3 costs a script that makes no calls 50 ms and 10 MB.
+
+    Under no lock: what an import runs may be a script's, and make a client.
+    """
+    from siphon.client.pools import Pools
+
+    return Pools
 
 
 def _check_files(settings: ClientSettings) -> None:

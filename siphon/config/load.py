@@ -178,6 +178,8 @@ def _check_servers(
     """Names and addresses belong to one listener each."""
     names: dict[str, Place] = {}
     addresses: dict[Address, Place] = {}
+    if not servers:
+        addresses[ListenerSettings().listen] = Place("the default")
     for server in servers:
         name = server.given.get("name")
         if name is not None and name.sound:

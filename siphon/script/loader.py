@@ -4,11 +4,11 @@ import importlib.util
 import linecache
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.machinery import FileFinder, ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
-from types import CodeType
+from types import CodeType, ModuleType
 
 from siphon.errors import ScriptError
 from siphon.script.bytecode import uncounted
@@ -32,6 +32,8 @@ def load(path: Path) -> Registry:
     path = path.absolute()
     code = _compile(path, _read(path))
     registry = Registry()
+    if path.stem in sys.stdlib_module_names:
+        _Namesake.stand_back(path)
     with _folder_first(path.resolve().parent):
         _run(ScriptLoader(_module_name(path), path, code), registry)
     return registry
@@ -80,6 +82,26 @@ class ScriptLoader(SourceFileLoader):
 
     def get_code(self, fullname: str) -> CodeType:
         return self._code
+
+
+class _Namesake:
+    """Has the library's module found where a script is called as it: siphon may import that later."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @classmethod
+    def stand_back(cls, path: Path) -> None:
+        """Sees to it once for a script, however often it is loaded."""
+        if not any(isinstance(finder, cls) and finder._path == path for finder in sys.meta_path):
+            sys.meta_path.insert(0, cls(path))
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if path is not None or fullname != self._path.stem:
+            return None
+        return PathFinder.find_spec(fullname, _elsewhere(self._path))
 
 
 def _run(loader: ScriptLoader, registry: Registry) -> None:
@@ -168,9 +190,14 @@ def _is_taken(name: str, path: Path) -> bool:
     """Whether ``import name`` means another file than the script, or would without its folder."""
     if name in sys.modules:
         return not _is_file(getattr(sys.modules[name], "__file__", None), path)
-    elsewhere = [entry for entry in sys.path if Path(entry).absolute() != path.parent]
-    specs = (importlib.util.find_spec(name), PathFinder.find_spec(name, elsewhere))
+    specs = (importlib.util.find_spec(name), PathFinder.find_spec(name, _elsewhere(path)))
     return any(spec is not None and not _is_file(spec.origin, path) for spec in specs)
+
+
+def _elsewhere(path: Path) -> list[str]:
+    """Where modules are looked for, without the script's folder."""
+    folders = {path.parent, path.resolve().parent}
+    return [entry for entry in sys.path if Path(entry).absolute() not in folders]
 
 
 def _is_file(origin: str | None, path: Path) -> bool:

@@ -177,7 +177,7 @@ class HttpTestHarness:
     def _attempt(self, hook: Hook, errors: list[BaseException], *, on_loop: bool) -> None:
         try:
             self._server.run_hook(hook, on_loop=on_loop)
-        except Exception as error:  # noqa: BLE001 - raised once all hooks have run
+        except _ANSWERED as error:  # raised once all hooks have run
             errors.append(error)
 
     # Requests ----------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import quote, urlencode
 
 from siphon.messages import Headers, Request, Response
+from siphon.wire.grammar import FIELD_VALUE, TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +25,8 @@ type Scheme = Literal["http", "https"]
 _VISIBLE: Final = "".join(map(chr, range(0x21, 0x7F)))
 _PLAIN_TARGET: Final = re.compile(r"[\x21-\x7e]+")
 _LINE_ENDS: Final = re.compile(r"[\r\n]")
+_TOKEN: Final = re.compile(TOKEN.decode())
+_VALUE: Final = re.compile(FIELD_VALUE.decode())
 _HOST: Final = "localhost"
 
 
@@ -132,6 +135,16 @@ class _Given:
     client_certificate: ClientCertificate | None = None
 
 
+def _received(field: tuple[str, str]) -> tuple[str, str]:
+    """A field as a server receives it. Raises ValueError for one that it would refuse."""
+    name, value = field
+    if _TOKEN.fullmatch(name) is None:
+        raise ValueError(f"{name!r} is no header name")
+    if _VALUE.fullmatch(value) is None:
+        raise ValueError(f"header {name}: {value!r} has a character that no header value can have")
+    return name, value.strip(" \t")
+
+
 class MockRequest(Request):
     """A request for calling a handler directly, without routes and middlewares.
 
@@ -155,7 +168,9 @@ class MockRequest(Request):
     ) -> None:
         sender = Sender(client, scheme, client_cert)
         query = f"?{urlencode(query_params, doseq=True)}" if query_params else ""
-        pairs = tuple([] if headers is None else Headers(headers).pairs)
+        if _TOKEN.fullmatch(method) is None:
+            raise ValueError(f"{method!r} is no HTTP method")
+        pairs = tuple(map(_received, [] if headers is None else Headers(headers).pairs))
         head = _GivenHead(quote(path) + query, pairs)
         super().__init__(
             _Given(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from prometheus_client import Metric
+    from prometheus_client.samples import Sample
 
     from siphon.client.clients import Clients
     from siphon.threads.acceptor import Acceptor
@@ -69,7 +70,9 @@ class Exposition:
         """The families, each complete; what ``render`` encodes."""
         yield from self._own()
         # The script's, those of libraries it imports, and the process's.
-        yield from REGISTRY.collect()
+        for family in REGISTRY.collect():
+            family.samples = [_encodable(sample) for sample in family.samples]
+            yield family
 
     def _own(self) -> Iterator[Metric]:
         yield from self._answers(self._tally.answers())
@@ -196,6 +199,14 @@ class Exposition:
         yield CounterMetricFamily(
             "siphon_log_lines_dropped", "Log lines that could not be written.", journal.dropped
         )
+
+
+def _encodable(sample: Sample) -> Sample:
+    """With labels that UTF-8 can say, as it cannot half of a surrogate pair that a client has sent."""
+    labels = {
+        name: value.encode("utf-8", "backslashreplace").decode() for name, value in sample.labels.items()
+    }
+    return sample._replace(labels=labels)
 
 
 def _cumulated(counts: list[float]) -> list[tuple[str, float]]:

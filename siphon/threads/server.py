@@ -10,6 +10,7 @@ import select
 import signal
 import sys
 import time
+from itertools import product
 from typing import TYPE_CHECKING, Final
 
 from siphon.dispatch import compile_chain
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from siphon.routing import Endpoint
     from siphon.script.registry import Hook, Registry
     from siphon.threads.admin import Admin, Condition
+    from siphon.threads.loops import LoopWorker
 
 _ABORT_GRACE_S = 10.0
 _STOP_GRACE_S = 1.0
@@ -145,8 +147,10 @@ class Server:
             self._lanes.start(blocking=self._runs_sync_code)
             # A hook may import what switches the GIL on, as the script itself may.
             with GilGuard(allow_gil=self._allow_gil):
-                self._run_hooks(self._registry.on_startup)
-                self._run_loop_hooks(self._registry.on_loop_startup)
+                for hook in self._registry.on_startup:
+                    self._run_hook(hook)
+                for hook, loop in product(self._registry.on_loop_startup, self._lanes.loops):
+                    self._run_hook(hook, loop)
             plain = [listener for listener in self.listeners if listener.tls is None]
             secure = [listener for listener in self.listeners if listener.tls is not None]
             self._listen(Acceptor, plain, self._settings.threads.acceptors)
@@ -197,21 +201,16 @@ class Server:
 
     # Hooks -------------------------------------------------------------------------------------
 
-    def _run_hooks(self, hooks: list[Hook]) -> None:
-        """Runs hooks one after the other, to completion; raises ScriptError with the user's traceback."""
-        for hook in hooks:
-            run = HookRun(hook, self._lanes.loops[0], self._events.put)
+    def _run_hook(self, hook: Hook, loop: LoopWorker | None = None) -> None:
+        """Runs a hook to its end: one of each ``loop`` there, another where it belongs.
+
+        Raises ScriptError with the user's traceback.
+        """
+        run = HookRun(hook, loop or self._lanes.loops[0], self._events.put)
+        if loop is None:
             run.begin(self._lanes)
-            self._await_hook(run)
-
-    def _run_loop_hooks(self, hooks: list[Hook]) -> None:
-        for hook in hooks:
-            for worker in self._lanes.loops:
-                run = HookRun(hook, worker, self._events.put)
-                run.begin_on_loop()
-                self._await_hook(run)
-
-    def _await_hook(self, run: HookRun) -> None:
+        else:
+            run.begin_on_loop()
         while True:
             event = self._next_event()
             if event is run:
@@ -219,8 +218,8 @@ class Server:
             if isinstance(event, int):
                 raise Stopped
         if run.error is not None:
-            hook = f"the hook {name_of(run.hook.function)} at {run.hook.place} failed"
-            raise ScriptError(f"{hook}\n{user_traceback(run.error).rstrip()}") from run.error
+            what = f"the hook {name_of(run.hook.function)} at {run.hook.place} failed"
+            raise ScriptError(f"{what}\n{user_traceback(run.error).rstrip()}") from run.error
 
     # Signals -----------------------------------------------------------------------------------
 
@@ -311,15 +310,12 @@ class Server:
                 raise InternalError(f"{event.name} has ended unexpectedly; its traceback is above")
 
     def _run_shutdown_hooks(self) -> None:
-        for run, hooks in (
-            (self._run_loop_hooks, self._registry.on_loop_shutdown),
-            (self._run_hooks, self._registry.on_shutdown),
-        ):
-            for hook in hooks:
-                try:
-                    run([hook])
-                except (ScriptError, StartError) as error:
-                    journal.log("error", str(error))
+        on_loops = product(self._registry.on_loop_shutdown, self._lanes.loops)
+        for hook, loop in [*on_loops, *product(self._registry.on_shutdown, [None])]:
+            try:
+                self._run_hook(hook, loop)
+            except (ScriptError, StartError) as error:
+                journal.log("error", str(error))
 
     def _stop_threads(self) -> bool:
         """Ends the lanes' threads and lets go of the addresses; False where user code keeps a thread."""

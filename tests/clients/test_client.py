@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from siphon import http
+from siphon.client.outbound import serve_process
 from siphon.config.settings import ClientSettings
 from tests.clients.upstream import Upstream
 
@@ -248,6 +249,7 @@ def test_a_closed_client_refuses_calls_and_closing_twice_is_harmless(clients: Cl
 
 
 def test_outside_siphon_a_client_says_what_is_missing() -> None:
+    serve_process(None)  # whatever other tests have left
     with pytest.raises(ValueError, match=r"python -m siphon script\.py"):
         http.Client("api")
 

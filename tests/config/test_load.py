@@ -257,6 +257,15 @@ def test_the_default_address_counts_where_none_is_written(site: Site) -> None:
     ]
 
 
+def test_the_admin_listener_may_not_have_the_default_address_either(site: Site) -> None:
+    site.write("admin:\n  listen: 127.0.0.1:8080\n")
+    assert site.problems() == [
+        "http.yaml:2:11: admin.listen: a second listener on 127.0.0.1:8080; the first is at the default"
+    ]
+    site.write("servers:\n  - listen: 127.0.0.1:8081\nadmin:\n  listen: 127.0.0.1:8080\n")
+    assert site.load().admin.listen == TcpAddress("127.0.0.1", 8080)
+
+
 def test_two_listeners_may_let_the_system_choose_their_ports(site: Site) -> None:
     site.write("servers:\n  - listen: 127.0.0.1:0\n  - listen: 127.0.0.1:0\n")
     assert len(site.load().servers) == 2

@@ -562,6 +562,9 @@ async def start(): raise ValueError("no start")
 def stop(): raise OSError("no stop")
 
 @http.on_shutdown
+def leave(): raise SystemExit(9)
+
+@http.on_shutdown
 async def last(): log.info("last")
 
 @http.route("/")
@@ -775,6 +778,22 @@ def test_a_mock_request_is_a_request() -> None:
     assert (request.query_params, request.headers) == ({"q": "x y"}, {"x-one": "1"})
     assert (request.client, request.body(), request.header("X-ONE")) == ("203.0.113.7:1", b"text", "1")
     assert not request.is_disconnected()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ({"headers": {"X": "a\r\nb"}}, r"header X: 'a\\r\\nb' has a character"),
+        ({"headers": {"X": "\u20ac"}}, "header X: '\u20ac' has a character"),
+        ({"headers": {"X Y": "a"}}, "'X Y' is no header name"),
+        ({"method": "G T"}, "'G T' is no HTTP method"),
+    ],
+)
+def test_a_mock_request_is_one_that_a_client_can_send(arguments: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        MockRequest(**arguments)
+    request = MockRequest(headers={"X": " \u00fc\t"})
+    assert (request.header("x"), request.headers) == ("\u00fc", {"x": "\u00fc"})
 
 
 def test_a_mock_request_can_come_over_https_and_with_a_certificate() -> None:

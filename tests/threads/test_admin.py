@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from siphon import metrics
 from siphon.config.settings import ListenerSettings, TcpAddress
 from siphon.errors import StartError
 from tests.client import Client, request
@@ -320,6 +321,18 @@ def test_the_format_is_the_one_that_is_asked_for(
 
 
 # Start and stop ----------------------------------------------------------------------------------
+
+
+def test_a_label_that_is_no_text_does_not_cost_the_others_their_figures(
+    admin: Callable[..., Service],
+) -> None:
+    service = admin()
+    metrics.counter("test_visits", "Visits.", ["of"]).labels("\ud800").inc()
+    with service.connect_to_admin() as client:
+        answer = client.get("/metrics")
+    assert answer.status == 200
+    assert b'test_visits_total{of="\\\\ud800"} 1.0' in answer.body
+    assert b"siphon_connections" in answer.body
 
 
 def test_readiness_follows_start_and_stop(tmp_path: Path) -> None:

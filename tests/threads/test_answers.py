@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SCRIPT = """
     import asyncio
+    import json
     import threading
     from siphon import http
 
@@ -51,6 +52,10 @@ SCRIPT = """
     @http.route("/sync-boom")
     def sync_boom(req):
         raise ValueError("secret")
+
+    @http.route("/quote", methods=["POST"])
+    async def quote(req):
+        raise ValueError(f"no such name: {json.loads(req.body())}")
 
     class Hollow(http.Response):
         def __init__(self):
@@ -191,6 +196,14 @@ def test_a_header_that_cannot_be_sent_is_named_in_the_log(
         assert client.get("/split").get("set-cookie") is None
     assert journal.flush(5)
     assert "GET /split: header 'X-Bad'" in capfd.readouterr().err
+
+
+def test_a_page_shows_what_a_client_has_sent_even_if_it_is_no_text(serve: Callable[..., Service]) -> None:
+    service = serve(SCRIPT, dev=True)
+    with service.connect(timeout_s=5) as client:
+        answer = client.get("/quote", "Content-Type: application/json", method="POST", body=b'"\\ud800"')
+    assert answer.status == 500
+    assert b"no such name: \\ud800" in answer.body
 
 
 @pytest.mark.parametrize("target", ["/hollow", "/sync-hollow"])

@@ -201,6 +201,33 @@ def test_a_failing_startup_hook_stops_the_start(
     assert left == []
 
 
+def test_a_loop_whose_shutdown_hook_fails_does_not_keep_the_others_from_theirs(
+    serve: Callable[..., Service],
+) -> None:
+    service = serve(
+        """
+        import threading
+        from siphon import http
+
+        ran = []
+
+        @http.route("/")
+        async def handler(req):
+            return http.Response()
+
+        @http.on_loop_shutdown
+        async def close_pool():
+            ran.append(threading.current_thread().name)
+            if len(ran) == 1:
+                raise ValueError("no pool here")
+        """,
+        loops=3,
+    )
+    module = service.module
+    assert service.stop()
+    assert module.ran == [f"siphon-loop-{number}" for number in range(3)]
+
+
 @pytest.mark.parametrize("decorator", ["on_shutdown", "on_loop_shutdown"])
 @pytest.mark.parametrize("kind", ["def", "async def"])
 def test_a_failing_shutdown_hook_is_logged_and_the_others_run(
