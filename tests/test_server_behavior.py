@@ -98,7 +98,7 @@ ASKED = {
     "a handler takes": [request("/never")],
     "a body is welcome": [request("/", "Expect: 100-continue", "Content-Length: 1", method="POST")],
     "a request that breaks": [b"GET / HTTP/1.1\nHost: a\n\n", b"GET / HTTP/1.1\r\n\r\n", b"\x00"],
-    "a target with": [request("/items/%zz"), request("/items/%ff")],
+    "a path with": [request("/items/%zz"), request("/items/%ff")],
     "a head that is not": [b"GET / HTTP/1.1\r\nHost: a\r\n"],
     "a body that is slower": [request("/", "Content-Length: 9", method="POST") + b"a"],
     "a body over": [

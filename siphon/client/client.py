@@ -95,8 +95,7 @@ class Client:
         given = {key: value for key, value in given.items() if value is not None}
         if cert is not None:
             given |= _cert(cert)
-        # Guards that a client is released once.
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # for whoever closes it
         self._transport: Transport | None = None
         self._is_named = name is not None
         if name is None:

@@ -24,7 +24,7 @@ _match_padding: Final = re.compile(rb"\0*+").match
 
 
 def decoded(
-    fields: list[tuple[str, str]], body: bytes, max_bytes: int, go_on: Callable[[], object] = lambda: None
+    fields: list[tuple[str, str]], body: bytes, max_bytes: int, go_on: Callable[[], object] | None = None
 ) -> tuple[list[tuple[str, str]], bytes]:
     """The body without its codings, and the fields without what described them.
 
@@ -45,7 +45,7 @@ def decoded(
     return [field for field in fields if field[0] not in ("content-encoding", "content-length")], body
 
 
-def _inflated(data: bytes, max_bytes: int, go_on: Callable[[], object]) -> bytes:
+def _inflated(data: bytes, max_bytes: int, go_on: Callable[[], object] | None) -> bytes:
     """One gzip body of any number of members, or one in zlib's format or in deflate's alone."""
     parts: list[bytes] = []
     window = _GZIP_OR_ZLIB
@@ -68,7 +68,7 @@ def _inflated(data: bytes, max_bytes: int, go_on: Callable[[], object]) -> bytes
 
 
 def _inflate_member(
-    data: memoryview, window: int, parts: list[bytes], left: int, go_on: Callable[[], object]
+    data: memoryview, window: int, parts: list[bytes], left: int, go_on: Callable[[], object] | None
 ) -> tuple[int, int]:
     """Adds what the member at the front holds to ``parts``.
 
@@ -77,7 +77,8 @@ def _inflate_member(
     stream = zlib.decompressobj(window)
     taken, size = 0, _SLICE_BYTES
     while not stream.eof and left >= 0:
-        go_on()
+        if go_on is not None:
+            go_on()
         if taken == len(data):
             raise ResponseRefused("the encoded body is cut short", broke_off=True)
         given = data[taken : taken + size]

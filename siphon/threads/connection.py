@@ -137,8 +137,7 @@ class Connection:
         self.answered_at = now
         # An answer that has not gone out whole, and how much of it has; see flush.
         self.unsent: bytes | None = None
-        self.sent_bytes = 0
-        self._delivered_bytes = 0
+        self.sent_bytes = self._delivered_bytes = 0
         self.keep_after_flush = False
         # The acceptor has kept input, or seen a FIN, or drains: it has something to do after the answer.
         self.kick_wanted = False
