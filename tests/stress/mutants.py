@@ -72,6 +72,27 @@ MUTANTS: Final = (
         "threads/test_loops.py",
     ),
     Mutant(
+        "interrupt: who suspends after the FIN is not found",
+        "loops.py",
+        "        if exchange.disconnected:\n            exchange.interrupt()",
+        "        if False:\n            exchange.interrupt()",
+        "threads/test_disconnects.py",
+    ),
+    Mutant(
+        "interrupt: who goes on after a sync member is not found",
+        "exchange.py",
+        "            if self.disconnected:\n                self.interrupt()",
+        "            if False:\n                self.interrupt()",
+        "threads/test_disconnects.py",
+    ),
+    Mutant(
+        "interrupt: each of those that have seen a FIN cancels",
+        "cancellation.py",
+        "            if task is not None and not (self._half_closed and task.cancelling()):\n",
+        "            if task is not None:\n",
+        "threads/test_disconnects.py",
+    ),
+    Mutant(
         "interrupt: cancels who has been answered by a sync member",
         "cancellation.py",
         "        if self._half_closed and exchange.visiting:\n",
