@@ -55,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(arguments: Sequence[str] | None) -> int:
+    _occupy_standard_descriptors()
     given = list(sys.argv[1:] if arguments is None else arguments)
     command = given.pop(0) if given and given[0] in COMMANDS else "serve"
     options = parser(command).parse_args(given)
@@ -77,6 +78,15 @@ def _main(arguments: Sequence[str] | None) -> int:
         return _fail(1, f"{text}siphon: this is a bug in siphon, not in the script; please report it")
 
 
+def _occupy_standard_descriptors() -> None:
+    """Where one was closed, the next file to be opened would get its number, and what is logged with it."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
 def _not_yet(number: int, frame: FrameType | None) -> None:
     """There is no server yet to say anything of."""
 
@@ -84,9 +94,9 @@ def _not_yet(number: int, frame: FrameType | None) -> None:
 def _fail(code: int, text: str) -> int:
     journal.flush()
     # Either may be closed, or on a disk that is full: the code says enough then.
-    with suppress(OSError, AttributeError):
+    with suppress(OSError, ValueError, AttributeError):
         sys.stdout.flush()
-    with suppress(OSError, AttributeError):
+    with suppress(OSError, ValueError, AttributeError):
         sys.stderr.write(f"{text}\n")
     return code
 

@@ -329,10 +329,12 @@ def say(text: str) -> None:
     """
     if sys.stdout is None:
         return  # it was closed before the start
-    encoding = sys.stdout.encoding or "ascii"
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"  # a script may have put anything in its place
     try:
         sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
         sys.stdout.flush()
+    except ValueError:
+        return  # the script has closed it
     except OSError:
         # What is left in the buffer would fail again at the exit.
         nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -86,6 +86,30 @@ def test_a_banner_that_cannot_be_written_does_not_end_the_server(folder: Path, r
     assert "bug" not in log
 
 
+@pytest.mark.parametrize(
+    "instead", ["type('Tee', (), {'write': len, 'flush': int})()", "sys.stdout.close() or sys.stdout"]
+)
+def test_a_script_may_put_anything_in_the_place_of_stdout(folder: Path, instead: str) -> None:
+    write(folder, "app.py", f"{HELLO}\nimport sys\nsys.stdout = {instead}\n")
+    ended = run("check", "app.py", cwd=folder)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_what_is_logged_goes_into_no_file_of_the_scripts(folder: Path) -> None:
+    own = "orders = open('orders.db', 'wb')\nlog.error('not an order')\n"
+    write(folder, "app.py", HELLO + own)
+    command = [*SIPHON, "check", "app.py"]
+    ended = subprocess.run(
+        ["sh", "-c", 'exec "$@" 2>&-', "sh", *command],
+        cwd=folder,
+        env=environment(),
+        check=False,
+        timeout=60,
+    )
+    assert ended.returncode == 0
+    assert (folder / "orders.db").read_bytes() == b""
+
+
 def test_what_stdout_has_no_character_for_is_escaped(folder: Path) -> None:
     write(folder, "app.py", HELLO.replace('"/boom"', '"/\u00fc"'))
     ended = run("routes", "app.py", cwd=folder, variables={"PYTHONIOENCODING": "ascii"})

@@ -107,11 +107,10 @@ class Streams:
         stream.call.let_go()
         if stream in self._in_line:
             del self._in_line[stream]
-        elif self._open.get(stream.id) is stream and self._state.is_over:
-            self._close(stream, None)
         elif self._open.get(stream.id) is stream:
-            self._close(stream, ErrorCodes.CANCEL)
-            if self.asked_at is None and self.received_at < stream.opened_at:
+            is_over = self._state.is_over
+            self._close(stream, None if is_over else ErrorCodes.CANCEL)
+            if not is_over and self.asked_at is None and self.received_at < stream.opened_at:
                 # Perhaps nobody is there any more: then no other call should wait for them.
                 self._state.ping(_PING)
                 self.asked_at = monotonic()

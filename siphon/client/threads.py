@@ -288,7 +288,8 @@ class ClientThreads:
     def _assign(self, slots: Slots) -> list[tuple[ClientWorker, _Task]]:
         """Gives the calls that may begin to threads, which the caller wakes; ``_lock`` is held."""
         assigned: list[tuple[ClientWorker, _Task]] = []
-        while slots.is_ready and not slots.has_turn:
+        # Those that have a turn are served by and by; a thread more is there for them as well.
+        while slots.is_ready and not (slots.has_turn and not self._may_grow()):
             if self._parked:
                 worker = self._parked.pop()
             elif self._may_grow():
@@ -303,9 +304,10 @@ class ClientThreads:
         return assigned
 
     def _may_grow(self) -> bool:
+        if len(self._workers) >= self._maximum:
+            return False
         # Where there are none at all nobody would take a turn.
-        may_start = not self._workers or monotonic() >= self._paused_until
-        return may_start and len(self._workers) < self._maximum
+        return not self._workers or monotonic() >= self._paused_until
 
     def _begin(self, slots: Slots) -> _Task:
         call, _ = slots.in_line.popitem(last=False)

@@ -96,6 +96,7 @@ class InProcessServer:
         now = monotonic()
         connection = Connection(Cleartext(sock), sender.client, site, self, now)
         encoder = Encoder()
+        head = None
         try:
             head = connection.incoming.receive(message)
             if head is None:
@@ -105,7 +106,7 @@ class InProcessServer:
                 raise ValueError("the body is longer than the request's fields say")
             chain, found = site.match(head.method, head.target)
         except RequestRefused as error:
-            connection.refuse(error, encoder, Records())
+            connection.refuse(error, encoder, Records(), "" if head is None else head.method)
             return sock.sent, None
         if path_params is not None:
             found = dict(path_params)

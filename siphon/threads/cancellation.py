@@ -22,11 +22,13 @@ class Cancellation:
         """Cancels them, unless they have not begun: then ``ended`` keeps them from it."""
         exchange = self._exchange
         tasks = {exchange.task, *(exchange.inner_tasks or ())}
-        if self._half_closed and exchange.visiting:
+        if self._half_closed:
             # Sync members cannot be stopped, and what they answer may still be fetched. It may be on its
             # way to the task by now: only the task's own thread can tell whether it has arrived.
-            tasks -= exchange.visiting
+            tasks -= exchange.visiting or set()
+            # Once for a FIN, which several may have seen: what a task does about it may take a while.
+            tasks -= exchange.interrupted or set()
+            exchange.interrupted = tasks | (exchange.interrupted or set())
         for task in tasks:
-            # Once for a FIN, which several may have seen: what it does about that may take a while.
-            if task is not None and not (self._half_closed and task.cancelling()):
+            if task is not None:
                 task.cancel()

@@ -212,7 +212,7 @@ class Connection:
             if sent < len(data):
                 self.unsent = data
                 self.sent_bytes = sent
-                self._delivered_bytes = sent - self.channel.queued_bytes()
+                self._note_delivery()
                 self.keep_after_flush = keep_alive
                 self.state = after(self.state, ANSWERED_PARTLY)
                 self.deadline = monotonic() + self.listener.write_timeout_s
@@ -331,12 +331,14 @@ class Connection:
         elif self.unsent is not None:
             # The poller tells of room for more when a third of the socket's buffer is free, which may take a
             # steady reader minutes.
-            before, self._delivered_bytes = (
-                self._delivered_bytes,
-                self.sent_bytes - self.channel.queued_bytes(),
-            )
-            if self._delivered_bytes > before:
+            before = self._delivered_bytes
+            if self._note_delivery() > before:
                 self.deadline = monotonic() + self.listener.write_timeout_s
+
+    def _note_delivery(self) -> int:
+        """How much of the answer the client's system has taken. ``lock`` is held."""
+        self._delivered_bytes = self.sent_bytes - self.channel.queued_bytes()
+        return self._delivered_bytes
 
     def is_silent(self) -> bool:
         """Nothing of a first request has come yet. The acceptor alone."""

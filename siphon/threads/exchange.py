@@ -69,6 +69,8 @@ class Exchange(Call):
     inner_tasks: set[asyncio.Task[None]] | None = None
     visiting: set[asyncio.Task[object] | None] | None = None
     """Those of its tasks that wait for sync members, until they go on with what came of it."""
+    interrupted: set[asyncio.Task[None] | None] | None = None
+    """Those of its tasks that were cancelled because of a FIN."""
 
     def __init__(
         self,
@@ -159,7 +161,7 @@ class Exchange(Call):
         """Ends what the task has begun beside it: it has suspended, or there would be nothing."""
         for task in list(self.inner_tasks or ()):
             task.cancel()
-        self.task = None
+        self.task = self.interrupted = None
         worker.suspended.discard(self)
         worker.records.settle()
 

@@ -131,6 +131,8 @@ class Inner:
         task.add_done_callback(self._done)
         if exchange.ended:
             task.cancel()
+        elif exchange.disconnected:
+            exchange.interrupt()  # the FIN came before this was here, where it would have been found
 
     async def _run(self) -> None:
         try:

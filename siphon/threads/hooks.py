@@ -26,6 +26,8 @@ class HookRun:
     def __init__(self, hook: Hook, loop_worker: LoopWorker, finished: Callable[[HookRun], None]) -> None:
         self.hook = hook
         self.error: BaseException | None = None
+        self.begun = False
+        """Its thread has come to it. Any thread may ask."""
         self._loop_worker = loop_worker
         self._finished = finished
         self._awaitable: Awaitable[object] | None = None
@@ -49,6 +51,7 @@ class HookRun:
 
     def on_worker(self, worker: object) -> None:
         """Runs the hook on the worker's thread; what it returns to be awaited goes to the loop."""
+        self.begun = True
         try:
             result = self.hook.function()
         except BaseException as error:  # noqa: BLE001 - the main thread reports it
@@ -62,6 +65,7 @@ class HookRun:
 
     def on_loop(self, worker: LoopWorker) -> None:
         """Runs the hook as a task on the loop."""
+        self.begun = True
         self._task = worker.loop.create_task(self._run())
         self._task.add_done_callback(self._done)
 

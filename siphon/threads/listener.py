@@ -19,7 +19,7 @@ from siphon.wire.head import WireLimits
 if TYPE_CHECKING:
     import ssl
 
-    from siphon.config.settings import Address, ListenerSettings
+    from siphon.config.settings import ListenerSettings
     from siphon.dispatch import Chain
     from siphon.routing import Router
     from siphon.threads.buffered import BufferedBytes
@@ -108,12 +108,15 @@ class Listener(Site):
         self.tls = self._certificates()
         self.socket = _bind(settings)
         self.is_unix = self.socket.family == socket.AF_UNIX
-        # Which file is this socket's, where it has made one.
-        self._file = _file_at(settings.listen)
+        self._url = self._where()
+        self._file = os.stat(settings.listen.path) if isinstance(settings.listen, UnixAddress) else None
 
     @property
     def url(self) -> str:
-        """Where it can be reached, with the real port."""
+        """Where it can be reached, with the real port; also once it is closed."""
+        return self._url
+
+    def _where(self) -> str:
         if self.is_unix:
             return f"unix:{self.socket.getsockname()}"
         host, port = self.socket.getsockname()[:2]
@@ -126,7 +129,7 @@ class Listener(Site):
 
     def listen(self) -> None:
         """Lets clients connect; raises StartError where another process took the address meanwhile."""
-        if self._file != _file_at(self.settings.listen):
+        if self._is_replaced():
             raise StartError(
                 f"cannot listen on {self.settings.listen}: another process has replaced the file"
             )
@@ -182,8 +185,24 @@ class Listener(Site):
             return
         self.socket.close()
         address = self.settings.listen
-        if isinstance(address, UnixAddress) and self._file == _file_at(address):
-            _remove_socket(address.path)
+        if isinstance(address, UnixAddress) and not self._is_replaced():
+            try:
+                _remove_socket(address.path)
+            except OSError as error:
+                journal.log("warning", f"{address} stays: {error.strerror}")
+
+    def _is_replaced(self) -> bool:
+        """Whether a unix-domain socket's path leads to another file than the one it has made, or to none."""
+        address = self.settings.listen
+        if self._file is None or not isinstance(address, UnixAddress):
+            return False
+        try:
+            found = os.stat(address.path)
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False  # a hook has given up the right to look, perhaps
+        return not os.path.samestat(found, self._file)
 
 
 def _bind(settings: ListenerSettings) -> socket.socket:
@@ -239,17 +258,6 @@ def _answers(path: str) -> bool:
         except OSError:
             return False
         return True
-
-
-def _file_at(address: Address) -> tuple[int, int] | None:
-    """Which file a unix-domain address has now; a path may come to lead to another one."""
-    if not isinstance(address, UnixAddress):
-        return None
-    try:
-        found = os.stat(address.path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def _remove_socket(path: str) -> None:

@@ -26,7 +26,7 @@ class Records:
         self.lines = lines
         # Whether anything is to be done about an exchange that has been answered.
         self.wanted = cells is not None or lines is not None
-        # For settle: whoever gives up a thread that is stuck settles what it has.
+        # For settle, since cells and lines are for one: whoever gives up a stuck thread settles what it has.
         self._lock = threading.Lock()
         self._noted: list[Noted] = []
 
@@ -44,11 +44,11 @@ class Records:
             taken = noted[:]
             # No more than that: what is noted meanwhile stays.
             del noted[: len(taken)]
-        if cells is not None:
-            for exchange, status, _, ended in taken:
-                cells.answered(exchange.chain.pattern, exchange.method, status, ended - exchange.started)
-        if lines is not None and taken:
-            lines.add_exchanges(taken)
+            if cells is not None:
+                for exchange, status, _, ended in taken:
+                    cells.answered(exchange.chain.pattern, exchange.method, status, ended - exchange.started)
+            if lines is not None and taken:
+                lines.add_exchanges(taken)
 
     def record(self, exchange: Exchange, status: int, body_bytes: int) -> None:
         """Notes what became of ``exchange`` and settles it at once."""

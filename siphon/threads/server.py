@@ -201,20 +201,20 @@ class Server:
 
     # Hooks -------------------------------------------------------------------------------------
 
-    def _run_hook(self, hook: Hook, loop: LoopWorker | None = None) -> None:
-        """Runs a hook to its end: one of each ``loop`` there, another where it belongs.
-
-        Raises ScriptError with the user's traceback.
-        """
+    def _run_hook(self, hook: Hook, loop: LoopWorker | None = None, begin_within_s: float = math.inf) -> None:
+        """Runs a hook to its end, on ``loop`` or where it belongs; raises ScriptError, StartError."""
+        deadline = time.monotonic() + begin_within_s
         run = HookRun(hook, loop or self._lanes.loops[0], self._events.put)
         if loop is None:
             run.begin(self._lanes)
         else:
             run.begin_on_loop()
         while True:
-            event = self._next_event()
+            event = self._next_event(math.inf if run.begun else deadline)
             if event is run:
                 break
+            if event is None and not run.begun:
+                raise StartError(f"{run.label} at {hook.place} is left out: its thread is not free")
             if isinstance(event, int):
                 raise Stopped
         if run.error is not None:
@@ -310,10 +310,12 @@ class Server:
                 raise InternalError(f"{event.name} has ended unexpectedly; its traceback is above")
 
     def _run_shutdown_hooks(self) -> None:
-        on_loops = product(self._registry.on_loop_shutdown, self._lanes.loops)
-        for hook, loop in [*on_loops, *product(self._registry.on_shutdown, [None])]:
+        runs: list[tuple[Hook, LoopWorker | None]] = []
+        runs += product(self._registry.on_loop_shutdown, self._lanes.loops)
+        runs += [(hook, None) for hook in self._registry.on_shutdown]
+        for hook, loop in runs:
             try:
-                self._run_hook(hook, loop)
+                self._run_hook(hook, loop, _STOP_GRACE_S)
             except (ScriptError, StartError) as error:
                 journal.log("error", str(error))
 
@@ -324,7 +326,7 @@ class Server:
             worker.stop()
         self._lanes.blocking.stop()
         deadline = time.monotonic() + _STOP_GRACE_S
-        for acceptor in self._acceptors:
+        for acceptor in [one for one in self._acceptors if one.ident is not None]:
             acceptor.join(max(0.0, deadline - time.monotonic()))
         for worker in self._lanes.loops:
             worker.join(max(0.0, deadline - time.monotonic()))
@@ -375,7 +377,8 @@ class Server:
         # A sync handler cannot be stopped; the interpreter would wait for it, or trip over it.
         journal.log("warning", "some handler did not end; leaving without it")
         journal.flush()
-        sys.stdout.flush()
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # it may be closed, or full
+            sys.stdout.flush()
         os._exit(0)
 
 

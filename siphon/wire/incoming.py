@@ -120,9 +120,11 @@ class Incoming:
             self._set_rest(buffer, end)
         else:
             self._set_rest(b"", 0)
-        if length or self._counted_bytes or size - end > _UNCOUNTED_BYTES:
+        if length:
             self._body = buffer[begin:end]
             self._count(length + size - end)
+        elif self._counted_bytes or size - end > _UNCOUNTED_BYTES:
+            self._recount(size - end)  # too much or not: it is no upload that could be refused
         return head
 
     def _not_accepted(self, need_more: bool, buffer: bytes, data: bytes) -> RequestHead | None:

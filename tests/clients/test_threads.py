@@ -106,11 +106,11 @@ def test_those_that_are_there_go_on_and_later_more_are_started_again(
             assert threads.submit(slots, cast("Call", call))
     assert len(starts) == 1  # for a while it is not even tried
     monkeypatch.setattr(threads_module, "monotonic", lambda: float("inf"))
-    other = Slots(Recording(served, gate), 8)
-    assert threads.submit(other, cast("Call", "d"))
-    assert served.get(timeout=10) == "d"  # on a thread of its own, since the first one is still at "a"
-    gate.set()
+    assert threads.submit(slots, cast("Call", "d"))
+    # On threads of their own, since the first one is still at "a": that others wait for it changes nothing.
     assert {served.get(timeout=10) for _ in range(2)} == {"b", "c"}
+    gate.set()
+    assert served.get(timeout=10) == "d"
     monkeypatch.undo()
     threads.stop()
     assert threads.join(10)

@@ -88,15 +88,15 @@ MUTANTS: Final = (
     Mutant(
         "interrupt: each of those that have seen a FIN cancels",
         "cancellation.py",
-        "            if task is not None and not (self._half_closed and task.cancelling()):\n",
-        "            if task is not None:\n",
+        "            tasks -= exchange.interrupted or set()\n",
+        "",
         "threads/test_disconnects.py",
     ),
     Mutant(
         "interrupt: cancels who has been answered by a sync member",
         "cancellation.py",
-        "        if self._half_closed and exchange.visiting:\n",
-        "        if self._half_closed and exchange.visiting and exchange.held is not None:\n",
+        "            tasks -= exchange.visiting or set()\n",
+        "            tasks -= (exchange.visiting if exchange.held else None) or set()\n",
         "threads/test_disconnects.py",
     ),
     Mutant(
@@ -671,7 +671,7 @@ MUTANTS: Final = (
     Mutant(
         "http2: a call that has ended keeps its stream",
         "client/http2_streams.py",
-        "            self._close(stream, ErrorCodes.CANCEL)\n",
+        "            self._close(stream, None if is_over else ErrorCodes.CANCEL)\n",
         "            pass\n",
         "test_http2.py",
     ),

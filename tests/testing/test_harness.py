@@ -152,6 +152,11 @@ def test_what_no_client_sends_is_a_value_error(load: Load, given: dict[str, Any]
         harness.request(**given)
 
 
+def test_a_refusal_of_head_has_no_body_here_either(load: Load) -> None:
+    refused = load(ECHO).request("HEAD", "/%zz")
+    assert (refused.status, refused.body) == (400, b"")
+
+
 def test_a_body_of_a_wrong_type_is_a_type_error(load: Load) -> None:
     with pytest.raises(TypeError, match="body is bytes, str or None, not dict"):
         load(ECHO).request("POST", "/", body={})  # type: ignore[arg-type]

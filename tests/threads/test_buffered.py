@@ -233,6 +233,16 @@ def test_what_comes_behind_a_request_without_a_body_counts_as_well(serve: Callab
         assert wait_until(lambda: used(service) == 0)
 
 
+def test_pipelined_requests_without_bodies_are_served_whatever_is_buffered(
+    serve: Callable[..., Service],
+) -> None:
+    service = serve(SCRIPT, max_buffered_bytes=1_000)
+    with service.connect() as client:
+        client.send(request("/size") * 400)
+        assert [client.answer().body for _ in range(400)] == [b"0"] * 400
+    assert wait_until(lambda: used(service) == 0)
+
+
 def test_with_too_much_buffered_nothing_is_read_ahead_and_no_request_is_lost(
     serve: Callable[..., Service],
 ) -> None:

@@ -229,6 +229,67 @@ def test_async_code_that_suspends_after_a_fin_is_cancelled(serve: Callable[..., 
             script.gate.clear()
 
 
+def test_a_fin_is_heard_of_where_a_timeout_is_cleaning_up(serve: Callable[..., Service]) -> None:
+    service = serve(
+        """
+        import asyncio, threading
+        from siphon import http
+
+        cleaning, cancelled = threading.Event(), threading.Event()
+
+        @http.route("/")
+        async def handler(req):
+            try:
+                async with asyncio.timeout(0.01):
+                    try:
+                        await asyncio.Event().wait()
+                    finally:
+                        cleaning.set()
+                        await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancelled.set()
+                raise
+        """
+    )
+    with service.connect() as client:
+        client.send(request("/"))
+        assert service.module.cleaning.wait(10)
+        client.half_close()
+        assert service.module.cancelled.wait(10)
+
+
+def test_a_fin_is_heard_of_by_what_a_sync_wrap_around_calls_later(serve: Callable[..., Service]) -> None:
+    service = serve(
+        """
+        import asyncio, threading
+        from siphon import http
+
+        entered, gate, cancelled = threading.Event(), threading.Event(), threading.Event()
+
+        @http.middleware
+        def around(req, call_next):
+            entered.set()
+            assert gate.wait(20)
+            return call_next(req)
+
+        @http.route("/")
+        async def handler(req):
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.set()
+        """
+    )
+    (acceptor,) = service.server._acceptors
+    with service.connect() as client:
+        client.send(request("/"))
+        assert service.module.entered.wait(10)
+        client.half_close()
+        assert wait_until(lambda: any(one.end_of_input for one in [*acceptor.connections.values()]))
+        service.module.gate.set()
+        assert service.module.cancelled.wait(10)
+
+
 def test_an_answer_made_on_cancellation_is_sent(serve: Callable[..., Service]) -> None:
     service = serve(SCRIPT)
     with service.connect() as client:

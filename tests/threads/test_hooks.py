@@ -11,6 +11,7 @@ import pytest
 from siphon.config.settings import ListenerSettings, TcpAddress
 from siphon.errors import ScriptError, StartError
 from siphon.journal import journal
+from tests.client import request
 from tests.service import Service, refuse_threads
 
 if TYPE_CHECKING:
@@ -199,6 +200,46 @@ def test_a_failing_startup_hook_stops_the_start(
     assert not (tmp_path / "script" / "ran").exists()
     left = [thread.name for thread in set(threading.enumerate()) - before if thread.name != "siphon-log"]
     assert left == []
+
+
+def test_a_stop_does_not_wait_for_a_hook_whose_loop_is_blocked(
+    serve: Callable[..., Service], capfd: pytest.CaptureFixture[str]
+) -> None:
+    service = serve(
+        """
+        import threading
+        from siphon import http
+
+        entered, gate, ran = threading.Event(), threading.Event(), []
+
+        @http.route("/")
+        async def handler(req):
+            entered.set()
+            gate.wait(60)  # wrong, and what users do: it holds the loop
+            return http.Response()
+
+        @http.on_shutdown
+        async def goodbye():
+            ran.append("loop")
+
+        @http.on_shutdown
+        def tidy():
+            ran.append("worker")
+            gate.set()
+        """,
+        loops=1,
+        shutdown_timeout_ms=200,
+    )
+    module = service.module
+    with service.connect() as client:
+        client.send(request("/"))
+        assert module.entered.wait(10)
+        service.stop()
+    assert module.ran[0] == "worker"
+    assert journal.flush(5)
+    log = capfd.readouterr().err
+    assert "the hook goodbye at " in log
+    assert "is left out: its thread is not free" in log
 
 
 def test_a_loop_whose_shutdown_hook_fails_does_not_keep_the_others_from_theirs(

@@ -189,6 +189,25 @@ def test_of_two_servers_that_start_on_a_unix_socket_the_one_that_listens_has_it(
     assert not path.exists()
 
 
+def test_a_unix_socket_that_may_not_be_looked_at_any_more_is_listened_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a hook that has given up root, for a folder of root's."""
+    path = tmp_path / "siphon.sock"
+    settings = ListenerSettings(listen=UnixAddress(str(path)))
+    listener = Listener(settings, Router([], partial(compile_chain, [])), BufferedBytes(1))
+
+    def refuse(*arguments: object, **options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "stat", refuse)
+        listener.listen()
+        listener.close()
+    assert listener.url == f"unix:{path}"  # it is named in the log even then
+    assert path.exists()
+
+
 def test_a_file_where_a_unix_socket_should_be_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "precious"
     path.write_text("data")
