@@ -207,6 +207,12 @@ def test_async_code_that_suspends_after_a_fin_is_cancelled(serve: Callable[..., 
         async def guarded(req):
             await until_cancelled()
 
+        @http.route("/held")
+        async def held(req):
+            entered.release()
+            assert gate.wait(20)  # on its loop: both the acceptor and the loop will have seen the FIN
+            await until_cancelled()
+
         @http.route("/visited")
         def visited(req):
             entered.release()
@@ -216,7 +222,8 @@ def test_async_code_that_suspends_after_a_fin_is_cancelled(serve: Callable[..., 
     )
     script = service.module
     (acceptor,) = service.server._acceptors
-    for sent in (request("/guarded"), request("/visited"), request("/nothing") + request("/guarded")):
+    paths = ("/guarded", "/held", "/visited")
+    for sent in [*map(request, paths), request("/nothing") + request("/guarded")]:
         with service.connect() as client:
             client.send(sent)
             assert script.entered.acquire(timeout=10)
@@ -227,6 +234,55 @@ def test_async_code_that_suspends_after_a_fin_is_cancelled(serve: Callable[..., 
                 assert script.done.acquire(timeout=10)
             client.read_to_end()
             script.gate.clear()
+
+
+def test_what_is_cancelled_for_a_fin_cleans_up_in_peace(
+    serve: Callable[..., Service], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop sees the FIN as the handler suspends; the acceptor, which has read it, tells it only then."""
+    service = serve(
+        """
+        import asyncio, threading
+        from siphon import http
+
+        entered, gate, told, done = [threading.Event() for _ in range(4)]
+        cleaning = threading.Event()
+
+        @http.route("/")
+        async def handler(req):
+            entered.set()
+            assert gate.wait(20)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cleaning.set()
+                while not told.is_set():
+                    await asyncio.sleep(0)
+                for _ in range(50):
+                    await asyncio.sleep(0)
+                done.set()
+        """
+    )
+    script = service.module
+    post = LoopWorker.post
+
+    def post_late(self: LoopWorker, item: Item) -> None:
+        tells = threading.current_thread().name.startswith("siphon-acceptor")
+        if tells:
+            assert script.cleaning.wait(10)
+        post(self, item)
+        if tells:
+            script.told.set()
+
+    monkeypatch.setattr(LoopWorker, "post", post_late)
+    (acceptor,) = service.server._acceptors
+    with service.connect() as client:
+        client.send(request("/"))
+        assert script.entered.wait(10)
+        client.half_close()
+        assert wait_until(lambda: any(one.end_of_input for one in [*acceptor.connections.values()]))
+        script.gate.set()
+        assert script.done.wait(10)
 
 
 def test_a_fin_is_heard_of_where_a_timeout_is_cleaning_up(serve: Callable[..., Service]) -> None:
