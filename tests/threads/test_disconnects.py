@@ -264,10 +264,11 @@ def test_what_is_cancelled_for_a_fin_cleans_up_in_peace(
         """
     )
     script = service.module
+    (acceptor,) = service.server._acceptors
     post = LoopWorker.post
 
     def post_late(self: LoopWorker, item: Item) -> None:
-        tells = threading.current_thread().name.startswith("siphon-acceptor")
+        tells = threading.current_thread() is acceptor
         if tells:
             assert script.cleaning.wait(10)
         post(self, item)
@@ -275,7 +276,6 @@ def test_what_is_cancelled_for_a_fin_cleans_up_in_peace(
             script.told.set()
 
     monkeypatch.setattr(LoopWorker, "post", post_late)
-    (acceptor,) = service.server._acceptors
     with service.connect() as client:
         client.send(request("/"))
         assert script.entered.wait(10)
