@@ -40,6 +40,9 @@ _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 # How long a drain waits for a client that may be about to send a request.
 _DRAIN_PATIENCE_S: Final = 1.0
 
+# Of an answer so much must be taken for its time to begin anew: who takes a byte now and then is cut off.
+_PROGRESS_BYTES: Final = 16_384
+
 TOO_SLOW: Final = "the request took too long to arrive"
 
 # What became of an answer.
@@ -212,7 +215,7 @@ class Connection:
             if sent < len(data):
                 self.unsent = data
                 self.sent_bytes = sent
-                self._note_delivery()
+                self._delivered_bytes = sent - self.channel.queued_bytes()
                 self.keep_after_flush = keep_alive
                 self.state = after(self.state, ANSWERED_PARTLY)
                 self.deadline = monotonic() + self.listener.write_timeout_s
@@ -331,14 +334,10 @@ class Connection:
         elif self.unsent is not None:
             # The poller tells of room for more when a third of the socket's buffer is free, which may take a
             # steady reader minutes.
-            before = self._delivered_bytes
-            if self._note_delivery() > before:
+            delivered_bytes = self.sent_bytes - self.channel.queued_bytes()
+            if delivered_bytes >= self._delivered_bytes + _PROGRESS_BYTES:
+                self._delivered_bytes = delivered_bytes
                 self.deadline = monotonic() + self.listener.write_timeout_s
-
-    def _note_delivery(self) -> int:
-        """How much of the answer the client's system has taken. ``lock`` is held."""
-        self._delivered_bytes = self.sent_bytes - self.channel.queued_bytes()
-        return self._delivered_bytes
 
     def is_silent(self) -> bool:
         """Nothing of a first request has come yet. The acceptor alone."""
