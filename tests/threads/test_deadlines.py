@@ -202,6 +202,8 @@ def test_the_oldest_idle_connection_makes_room(serve: Callable[..., Service]) ->
     service = serve(SCRIPT, max_connections=3)
     with service.connect() as silent, service.connect() as older, service.connect() as younger:
         older.get("/hello")
+        # An answer is out a moment before its time is noted.
+        assert wait_until(lambda: service.server._lanes.in_flight() == 0)
         younger.get("/hello")
         with service.connect() as newcomer:
             assert newcomer.get("/hello").body == b"hello"
