@@ -272,9 +272,10 @@ class Call:
         text = user_traceback(error)
         journal.log("error", f"{request.method} {request.raw_path}: {kind} raised\n{text.rstrip()}")
         title = "handler error\n" if kind == "handler" else "middleware error\n"
-        # What a client has sent may be quoted in it, half of a surrogate pair for instance.
-        shown = text.encode("utf-8", "backslashreplace").decode()
-        return plain(500, f"{title}\n{shown}" if dev else title)
+        if dev:
+            # What a client has sent may be quoted in it, half of a surrogate pair for instance.
+            title += "\n" + text.encode("utf-8", "backslashreplace").decode()
+        return plain(500, title)
 
 
 class CallNext:

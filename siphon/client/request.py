@@ -71,8 +71,7 @@ def make_request(
     Raises TypeError for an argument of the wrong type and ValueError for one of the wrong value, such
     as a header with CR or LF in it.
     """
-    if type(method) is not str or _TOKEN.fullmatch(method) is None:
-        raise ValueError(f"{method!r} is no HTTP method")
+    check_method(method)
     if type(path) is not str:
         raise TypeError(f"path is a str, not {type(path).__name__}")
     method = method.upper()
@@ -83,6 +82,20 @@ def make_request(
     given = _checked(headers)
     fields = _complete(settings, method, url, given, content, content_type)
     return OutboundRequest(method, url, fields, content, path, tuple(given))
+
+
+def check_method(method: str) -> None:
+    """Raises ValueError for what is no token (RFC 9110, section 9.1)."""
+    if type(method) is not str or _TOKEN.fullmatch(method) is None:
+        raise ValueError(f"{method!r} is no HTTP method")
+
+
+def check_field(name: str, value: str) -> None:
+    """Raises ValueError, naming the header, for what no message can have (RFC 9110, section 5)."""
+    if _TOKEN.fullmatch(name) is None:
+        raise ValueError(f"{name!r} is no header name")
+    if _VALUE.fullmatch(value) is None:
+        raise ValueError(f"header {name}: {value!r} has a character that no header value can have")
 
 
 def basic(userinfo: str) -> str:
@@ -125,10 +138,7 @@ def _checked(headers: FieldsArgument | None) -> list[tuple[str, str]]:
         return []
     given = Headers(headers).pairs
     for name, value in given:
-        if _TOKEN.fullmatch(name) is None:
-            raise ValueError(f"{name!r} is no header name")
-        if _VALUE.fullmatch(value) is None:
-            raise ValueError(f"header {name}: {value!r} has a character that no header value can have")
+        check_field(name, value)
         if name.lower() in _FRAMING:
             raise ValueError(f"header {name} is not for a request to set: siphon frames the message")
     return given

@@ -289,7 +289,7 @@ class ClientThreads:
         """Gives the calls that may begin to threads, which the caller wakes; ``_lock`` is held."""
         assigned: list[tuple[ClientWorker, _Task]] = []
         # Those that have a turn are served by and by; a thread more is there for them as well.
-        while slots.is_ready and not (slots.has_turn and not self._may_grow()):
+        while slots.is_ready and (not slots.has_turn or self._may_grow()):
             if self._parked:
                 worker = self._parked.pop()
             elif self._may_grow():

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import quote, urlencode
 
+from siphon.client.request import check_field, check_method
 from siphon.messages import Headers, Request, Response
-from siphon.wire.grammar import FIELD_VALUE, TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,8 +25,6 @@ type Scheme = Literal["http", "https"]
 _VISIBLE: Final = "".join(map(chr, range(0x21, 0x7F)))
 _PLAIN_TARGET: Final = re.compile(r"[\x21-\x7e]+")
 _LINE_ENDS: Final = re.compile(r"[\r\n]")
-_TOKEN: Final = re.compile(TOKEN.decode())
-_VALUE: Final = re.compile(FIELD_VALUE.decode())
 _HOST: Final = "localhost"
 
 
@@ -138,10 +136,7 @@ class _Given:
 def _received(field: tuple[str, str]) -> tuple[str, str]:
     """A field as a server receives it. Raises ValueError for one that it would refuse."""
     name, value = field
-    if _TOKEN.fullmatch(name) is None:
-        raise ValueError(f"{name!r} is no header name")
-    if _VALUE.fullmatch(value) is None:
-        raise ValueError(f"header {name}: {value!r} has a character that no header value can have")
+    check_field(name, value)
     return name, value.strip(" \t")
 
 
@@ -168,8 +163,7 @@ class MockRequest(Request):
     ) -> None:
         sender = Sender(client, scheme, client_cert)
         query = f"?{urlencode(query_params, doseq=True)}" if query_params else ""
-        if _TOKEN.fullmatch(method) is None:
-            raise ValueError(f"{method!r} is no HTTP method")
+        check_method(method)
         pairs = tuple(map(_received, [] if headers is None else Headers(headers).pairs))
         head = _GivenHead(quote(path) + query, pairs)
         super().__init__(

@@ -327,6 +327,7 @@ class Exchange(Call):
         return verdict
 
     def fail(self, error: BaseException, request: Request, worker: Worker) -> None:
+        """Answers what a member has raised, or ends without an answer. The thread that runs it."""
         if isinstance(error, asyncio.CancelledError | RequestCancelled) and (self.ended or self.disconnected):
             # Where it has ended, whoever ended it answers or has closed; else nobody will.
             if not self.ended and self.connection.abandon(self) == OWNER_NEEDED:
