@@ -48,11 +48,11 @@ TOO_SLOW: Final = "the request took too long to arrive"
 # What became of an answer.
 LATE: Final = 0  # somebody else had answered, or the client is gone
 SENT: Final = 1
-OWNER_NEEDED: Final = 2  # the acceptor has something left to do
+OWNER_NEEDED: Final = 2  # the owner has something left to do
 
 
 class Owner(Protocol):
-    """Whoever reads a connection, flushes and closes it: an acceptor, or a test."""
+    """Whoever reads a connection, flushes and closes it: an acceptor, a loop's reader, or a test."""
 
     @property
     def lanes(self) -> Lanes:
@@ -72,12 +72,13 @@ class Owner(Protocol):
 class Connection:
     """An HTTP/1 connection, over a channel that may be TLS.
 
-    Its acceptor reads, flushes and closes. Any other thread may call ``answer`` and nothing else.
+    Its owner reads, flushes and closes: an acceptor, or the reader of a loop. Any other thread may call
+    ``answer`` and ``kick_owner``, and nothing else.
     ``lock`` guards ``state``, ``exchange.claimed``, ``answered_at``, ``unsent``, ``kick_wanted``,
-    ``broken``, ``end_of_input`` and the descriptor: whoever sends holds it, and so does the acceptor when
-    it closes, so that nobody can write into a descriptor that has been given away. Under it there is one
-    non-blocking send and no other I/O. The acceptor may look at ``state`` without it: the states that are
-    its own nobody else leaves.
+    ``broken``, ``end_of_input`` and the descriptor: whoever sends holds it, and so does the owner when it
+    closes, so that nobody can write into a descriptor that has been given away. Under it there is one
+    non-blocking send and no other I/O. The owner may look at ``state`` without it: the states that are
+    its own nobody else leaves. Who becomes the owner sets ``owner``, when the last one has let go.
     """
 
     __slots__ = (
@@ -85,7 +86,6 @@ class Connection:
         "_hurried",
         "_send",
         "_transmit",
-        "acceptor",
         "answered_at",
         "body_since",
         "broken",
@@ -101,6 +101,7 @@ class Connection:
         "kick_wanted",
         "listener",
         "lock",
+        "owner",
         "peer",
         "reading",
         "recv",
@@ -110,12 +111,13 @@ class Connection:
         "server_header",
         "slot",
         "state",
+        "streak",
         "trusted_proxies",
         "unsent",
         "watched",
     )
 
-    def __init__(self, channel: Channel, peer: str, listener: Site, acceptor: Owner, now: float) -> None:
+    def __init__(self, channel: Channel, peer: str, listener: Site, owner: Owner, now: float) -> None:
         self.channel = channel
         # Looked up once: on 3.13t each attribute on the way costs 30 ns.
         self.recv = channel.recv
@@ -123,7 +125,7 @@ class Connection:
         self._transmit = channel.transmit
         self.fd = channel.sock.fileno()
         self.peer = peer
-        self.listener, self.acceptor = listener, acceptor
+        self.listener, self.owner = listener, owner
         # Copies, since whatever all threads reach is counted by all of them: on 3.13t each look at the
         # listener or at a number of its own moves a cache line from one processor to the next.
         self.server_header = listener.server_header
@@ -131,42 +133,42 @@ class Connection:
         self.scheme = listener.scheme
         self.trusted_proxies = listener.settings.trusted_proxies
         # The next answer is the last one. Set by the acceptor; in a drain before it looks who is idle.
-        self.draining = acceptor.draining
+        self.draining = owner.draining
         self.lock = threading.Lock()
         self.state = IDLE
         # The one that waits for its answer.
         self.exchange: Exchange | None = None
-        # In monotonic seconds. A deadline would be the acceptor's float, which another thread drops.
+        # In monotonic seconds. A deadline would be the owner's float, which another thread drops.
         self.answered_at = now
         # An answer that has not gone out whole, and how much of it has; see flush.
         self.unsent: bytes | None = None
         self.sent_bytes = self._delivered_bytes = 0
         self.keep_after_flush = False
-        # The acceptor has kept input, or seen a FIN, or drains: it has something to do after the answer.
+        # The owner has kept input, or seen a FIN, or drains: it has something to do after the answer.
         self.kick_wanted = False
-        # A send or a read has failed: the acceptor closes.
+        # A send or a read has failed: the owner closes.
         self.broken = False
         # The client has sent FIN: it may have half-closed and still wait for its answer.
         self.end_of_input = False
-        # The acceptor's own.
+        # The owner's own.
         settings = listener.settings
         self.incoming = (
             ProxiedIncoming(listener.limits, listener.buffered, self, settings.trusted_proxies)
             if settings.proxy_protocol and settings.tls is None
             else Incoming(listener.limits, listener.buffered)
         )
-        self.requests = 0
+        # All of them, and those in a row that were for a loop: those that its acceptor has read.
+        self.requests = self.streak = 0
         self.reading = True
-        # The events the poller watches; -1 where it does not know the descriptor.
-        self.watched = -1
+        # The events that its poller watches, and its slot on the wheel; -1 where they do not know it.
+        self.watched = self.slot = -1
         self.body_since = now
-        self.slot = -1
         self._hurried = False
-        # When the acceptor must act, in monotonic seconds; what it does then depends on the state.
+        # When the owner must act, in monotonic seconds; what it does then depends on the state.
         self.deadline = now + listener.header_timeout_s
 
     def refuse(self, error: RequestRefused, encoder: Encoder, records: Records, method: str = "") -> int:
-        """Answers what is no valid request, as its last answer. The acceptor alone; returns as ``answer``.
+        """Answers what is no valid request, as its last answer. The owner alone; returns as ``answer``.
 
         ``encoder``, ``records``: the calling thread's. ``method``: the request's, where ``incoming`` has
         given it away already.
@@ -187,7 +189,7 @@ class Connection:
     ) -> int:
         """Claims ``exchange`` and sends its answer, ``data`` and ``large_body``: LATE, SENT or OWNER_NEEDED.
 
-        ``exchange``: None for the acceptor's own answer to what is no request yet.
+        ``exchange``: None for the owner's own answer to what is no request yet.
         """
         lock = self.lock
         lock.acquire()  # a with statement takes 70 ns longer
@@ -229,7 +231,7 @@ class Connection:
             lock.release()
 
     def _linger(self, event: str) -> int:
-        """The last answer is sent: half-closes, and has the acceptor read until the client closes too.
+        """The last answer is sent: half-closes, and has the owner read until the client closes too.
 
         A reset would eat the answer (RFC 9112 section 9.6). ``lock`` is held.
         """
@@ -241,15 +243,22 @@ class Connection:
             self.broken = True
         return OWNER_NEEDED if self.broken or self.kick_wanted else SENT
 
+    def kick_owner(self) -> None:
+        """Has its owner look at it, whoever becomes that meanwhile. Any thread."""
+        owner = None
+        while owner is not self.owner:
+            owner = self.owner
+            owner.kick(self)
+
     def head_begins(self, now: float) -> None:
-        """The first bytes of a request are there. The acceptor alone."""
+        """The first bytes of a request are there. The owner alone."""
         self.state = after(self.state, HEAD_BEGUN)
         # Absolute: a head that drips in does not move it. The first one's time runs from the accept.
         if self.requests:
             self.deadline = now + self.listener.header_timeout_s
 
     def body_arrives(self, now: float) -> None:
-        """More of a body is there: moves its deadline, and asks for the rest. The acceptor alone."""
+        """More of a body is there: moves its deadline, and asks for the rest. The owner alone."""
         if self.state != BODY:
             self.state = after(self.state, BODY_BEGUN)
             self.body_since = now
@@ -283,7 +292,7 @@ class Connection:
     def flush(self) -> int:
         """Sends more of what could not be sent at once: SENT, or OWNER_NEEDED where more is left.
 
-        The acceptor alone. A failed send marks the connection broken.
+        The owner alone. A failed send marks the connection broken.
         """
         # Views are made and dropped here alone: each slice is counted in what it is taken of, without a lock,
         # and one that another thread had made would go whenever that thread comes by.
@@ -310,7 +319,7 @@ class Connection:
             return SENT
 
     def close(self) -> Exchange | None:
-        """Closes the descriptor; the acceptor alone. Returns the exchange that was cut short, if any."""
+        """Closes the descriptor; the owner alone. Returns the exchange that was cut short, if any."""
         with self.lock:
             self.state = after(self.state, CLOSING)
             exchange, self.exchange = self.unanswered, None
@@ -328,7 +337,7 @@ class Connection:
         return None if exchange is None or exchange.claimed else exchange
 
     def settle(self) -> None:
-        """Brings the deadline up to date: of who is idle, or reads slowly. The acceptor; ``lock`` is held."""
+        """Brings the deadline up to date: of who is idle, or reads slowly. The owner; ``lock`` is held."""
         if self.state == IDLE and self.requests and not self._hurried:
             self.deadline = self.answered_at + self.keep_alive_timeout_s
         elif self.unsent is not None:
@@ -340,11 +349,11 @@ class Connection:
                 self.deadline = monotonic() + self.listener.write_timeout_s
 
     def is_silent(self) -> bool:
-        """Nothing of a first request has come yet. The acceptor alone."""
+        """Nothing of a first request has come yet. The owner alone."""
         return self.requests == 0 and not self.incoming.begun
 
     def is_idle(self) -> bool:
-        """Between two requests with nothing buffered; not before the first. The acceptor alone.
+        """Between two requests with nothing buffered; not before the first. The owner alone.
 
         Brings its deadline up to date.
         """
@@ -355,7 +364,7 @@ class Connection:
     def hurry(self, now: float) -> bool:
         """Gives a connection that waits for a request a moment only, since one may be on its way.
 
-        False where it does not wait for one, or was hurried before. The acceptor alone, which files the
+        False where it does not wait for one, or was hurried before. The owner alone, which files the
         new deadline.
         """
         if self._hurried:

@@ -1,4 +1,4 @@
-"""One request and its answer: built by the acceptor, run by a lane, answered by whoever claims it first."""
+"""One request and its answer: built by who reads, run by a lane, answered by whoever claims it first."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Exchange(Call):
     @property
     def lanes(self) -> Lanes:
         """The workers that it may be given to."""
-        return self.connection.acceptor.lanes
+        return self.connection.owner.lanes
 
     @property
     def label(self) -> str:
@@ -137,9 +137,9 @@ class Exchange(Call):
             self._go_back()
 
     def _go_back(self) -> None:
-        """Has its acceptor drop it, which has made it: see Batch. A body does not wait for that."""
+        """Has its reader drop it, which has made it: see Batch. A body does not wait for that."""
         if not self.body:
-            self.connection.acceptor.take_back(self)
+            self.connection.owner.take_back(self)
 
     def skip(self, worker: LoopWorker) -> None:
         """It was over before its turn came. The loop worker's thread."""
@@ -295,7 +295,7 @@ class Exchange(Call):
             if verdict == LATE:
                 worker.records.count_late()
                 return
-            connection.acceptor.kick(connection)
+            connection.kick_owner()
         if worker.observes:
             # As in the encoder: without a property on the way.
             worker.records.note(self, response._status, len(response._body))
@@ -331,7 +331,7 @@ class Exchange(Call):
         if isinstance(error, asyncio.CancelledError | RequestCancelled) and (self.ended or self.disconnected):
             # Where it has ended, whoever ended it answers or has closed; else nobody will.
             if not self.ended and self.connection.abandon(self) == OWNER_NEEDED:
-                self.connection.acceptor.kick(self.connection)
+                self.connection.kick_owner()
                 worker.records.record(self, NO_ANSWER, 0)
             self.forget_error()
             error.__traceback__ = None  # or the frames wait with it for the worker that has made it
@@ -371,7 +371,7 @@ class Exchange(Call):
             worker.post(Cancellation(self))
 
     def cut_short(self, records: Records, *, cancel: bool) -> None:
-        """Its connection has been closed before it was answered. The acceptor, which had it until then.
+        """Its connection has been closed before it was answered. Whoever owned it until then.
 
         ``cancel``: ends the work whatever the route says.
         """

@@ -80,7 +80,34 @@ class Lanes:
         ``owner``: the acceptor that calls, and has made them.
         """
         loads = [worker.load for worker in self.loops]
-        room = self._settings.max_in_flight - sum(loads) - self.blocking.load
+        refused = self._leave_out(for_loops, for_workers, sum(loads))
+        if for_loops:
+            self._submit_to_loops(owner, for_loops, loads)
+        if for_workers:
+            refused += self.blocking.submit(for_workers, owner)
+        for exchange in refused:
+            exchange.release_body()
+        return refused
+
+    def submit_beside(
+        self, worker: LoopWorker, for_loops: list[Exchange], for_workers: list[Exchange]
+    ) -> list[Exchange]:
+        """As ``submit`` for what the thread of ``worker`` has read, and is to ``begin`` itself.
+
+        That is what is left of ``for_loops`` then. Sync ones are queued: a loop does not come by to look.
+        """
+        refused = self._leave_out(for_loops, for_workers, sum([one.load for one in self.loops]))
+        if for_workers:
+            refused += self.blocking.submit(for_workers)
+        for exchange in refused:
+            exchange.release_body()
+        return refused
+
+    def _leave_out(
+        self, for_loops: list[Exchange], for_workers: list[Exchange], on_loops: int
+    ) -> list[Exchange]:
+        """Takes out of both what would be more than ``max_in_flight`` with ``on_loops``, and returns it."""
+        room = self._settings.max_in_flight - on_loops - self.blocking.load
         refused: list[Exchange] = []
         if len(for_loops) + len(for_workers) > room:
             refused += for_loops[max(0, room) :]
@@ -88,12 +115,6 @@ class Lanes:
             left = max(0, room - len(for_loops))
             refused += for_workers[left:]
             del for_workers[left:]
-        if for_loops:
-            self._submit_to_loops(owner, for_loops, loads)
-        if for_workers:
-            refused += self.blocking.submit(for_workers, owner)
-        for exchange in refused:
-            exchange.release_body()
         return refused
 
     def _submit_to_loops(self, owner: Owner, exchanges: list[Exchange], loads: list[int]) -> None:

@@ -28,11 +28,12 @@ if TYPE_CHECKING:
     from siphon.threads.exchange import Exchange
     from siphon.threads.held import Inner, Visit
     from siphon.threads.hooks import HookRun
+    from siphon.threads.loop_reader import LoopReader
     from siphon.threads.records import Records
     from siphon.threads.snapshot import Roll
     from siphon.threads.watchdog import Beat
 
-type Item = Batch | Exchange | Visit | Inner | Cancellation | HookRun | Beat | Roll
+type Item = Batch | Exchange | Visit | Inner | Cancellation | HookRun | Beat | Roll | LoopReader
 
 
 class LoopWorker(Daemon):
@@ -104,6 +105,17 @@ class LoopWorker(Daemon):
         # Not under the lock: whoever is woken may take this thread's processor, and asks for it at once.
         if wake:
             self._wakeup.set()
+
+    def begin(self, exchanges: list[Exchange]) -> None:
+        """Begins exchanges that this thread has read itself."""
+        for exchange in exchanges:
+            exchange.loop_worker = self
+        # Whoever ends one from now on finds it here; who has ended one before is heard of before it begins.
+        with self._lock:
+            self.submitted += len(exchanges)
+        self.run_in_turn(exchanges)
+        if self.observes:
+            self.records.settle()
 
     def _on_wakeup(self) -> None:
         self._wakeup.clear()

@@ -9,7 +9,11 @@ from typing import Final
 # The values of EPOLLIN and EPOLLOUT, used for every kind of poller.
 READABLE: Final = 0x001
 WRITABLE: Final = 0x004
+ONCE: Final = 1 << 30
+"""Watched until it has been told of once. Where pollers nest."""
 _EXCLUSIVE: Final = 1 << 28
+NESTS: Final = hasattr(select, "epoll")
+"""A poller has a descriptor of its own, which other pollers may watch."""
 
 
 class SelectorPoller:
@@ -34,6 +38,10 @@ class SelectorPoller:
             self._selector.register(fd, wanted)
         elif known:
             self._selector.unregister(fd)
+
+    def fileno(self) -> int:
+        """None that others could watch."""
+        raise NotImplementedError
 
     def unregister(self, fd: int) -> None:
         """Forgets ``fd``."""
@@ -70,6 +78,10 @@ class EpollPoller:
         """Watches ``fd`` for ``events`` instead; none of them keeps it registered for errors."""
         self._epoll.modify(fd, events)
 
+    def fileno(self) -> int:
+        """Its own descriptor."""
+        return self._epoll.fileno()
+
     def unregister(self, fd: int) -> None:
         """Forgets ``fd``."""
         self._epoll.unregister(fd)
@@ -84,4 +96,4 @@ type Poller = EpollPoller | SelectorPoller
 
 def make_poller() -> Poller:
     """The best poller of this system."""
-    return EpollPoller() if hasattr(select, "epoll") else SelectorPoller()
+    return EpollPoller() if NESTS else SelectorPoller()

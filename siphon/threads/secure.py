@@ -31,6 +31,7 @@ class SecureAcceptor(Acceptor):
     """
 
     kind = "secure"
+    lends = False  # a step of a handshake or of a cipher takes its time: not on a loop
     accepts_a_turn = 16
 
     def __init__(

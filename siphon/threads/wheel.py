@@ -9,11 +9,12 @@ if TYPE_CHECKING:
     from siphon.threads.connection import Connection
 
 TICK_S: Final = 0.1
-_SLOTS: Final = 1_024
+# More than the longest that anything is filed ahead, which is LINGER_S: each takes 200 bytes.
+_SLOTS: Final = 64
 
 
 class Wheel:
-    """Which connections to look at when. The acceptor that owns it is the only thread to touch it.
+    """Which connections to look at when. Whoever owns the connections alone touches it.
 
     Who moves a deadline only writes ``connection.deadline``: when the slot comes up, the owner reads
     it and files the connection again. A deadline may move nearer than the slot, so a connection is

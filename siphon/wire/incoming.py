@@ -33,7 +33,7 @@ _REMEMBERED_MAX_BYTES: Final = 2_048
 class Incoming:
     """What has been received on a connection and is no request yet.
 
-    Used by the connection's acceptor alone. After ``receive`` has returned a head, ``take_body`` gives
+    Used by the connection's owner alone. After ``receive`` has returned a head, ``take_body`` gives
     that request's body, and what follows it is kept; ``receive(b"")`` looks there for the next one.
     """
 

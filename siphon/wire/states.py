@@ -36,12 +36,12 @@ CLOSING: Final = "closing"
 
 OWNERS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        IDLE: "acceptor",
-        HEAD: "acceptor",
-        BODY: "acceptor",
+        IDLE: "who reads it",
+        HEAD: "who reads it",
+        BODY: "who reads it",
         RUNNING: "whoever claims the exchange",
-        SENDING: "acceptor",
-        LINGERING: "acceptor",
+        SENDING: "who reads it",
+        LINGERING: "who reads it",
         CLOSED: "nobody",
     }
 )

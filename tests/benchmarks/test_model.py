@@ -39,7 +39,7 @@ def test_costs_are_those_of_the_threads_of_a_real_server(monkeypatch: pytest.Mon
     monkeypatch.setattr("benchmarks.model._SECONDS", 1)
     for path in ("/", "/sync"):
         cost = measure(path, "--loops", "1")
-        assert 1 < cost.acceptor_us < 1_000
+        assert 0 < cost.acceptor_us < 1_000
         assert 1 < cost.lane_us < 1_000
 
 

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from siphon.threads.connection import Connection
     from siphon.threads.loops import LoopWorker
+    from siphon.threads.reader import Reader
     from siphon.threads.server import Server
 
 
@@ -32,14 +34,25 @@ def wait_until(condition: Callable[[], bool], within_s: float = 15.0, every_s: f
     return True
 
 
+def readers(server: Server) -> list[Reader]:
+    """The acceptors, and what they lend connections to."""
+    lent = [lent.reader for acceptor in server._acceptors for lent in acceptor._lending._lent]
+    return [*server._acceptors, *lent]
+
+
+def open_connections(server: Server) -> list[Connection]:
+    """Every connection that is open."""
+    return [connection for reader in readers(server) for connection in list(reader.connections.values())]
+
+
 def holdings(server: Server) -> dict[str, int]:
     """Everything that must be zero on a server that has nothing to do."""
     lanes = server._lanes
     return {
-        "connections": sum(len(acceptor.connections) for acceptor in server._acceptors),
+        "connections": len(open_connections(server)),
         "counted connections": sum(listener._connections for listener in server.listeners),
         "buffered bytes": server.listeners[0].buffered.used,
-        "filed deadlines": sum(acceptor._wheel._filed for acceptor in server._acceptors),
+        "filed deadlines": sum(reader._wheel._filed for reader in readers(server)),
         "in flight": lanes.in_flight(),
         "on the blocking lane": lanes.blocking.load,
         "busy workers": lanes.blocking.size - lanes.blocking.resting,

@@ -13,7 +13,7 @@ import pytest
 from siphon.threads.connection import LATE
 from siphon.threads.wheel import TICK_S
 from tests.stress.contested import KIND_NAMES, KINDS, PLAIN
-from tests.stress.leaks import wait_until
+from tests.stress.leaks import open_connections, wait_until
 from tests.stress.load import Aim, Load, Peer, Received, get
 
 if TYPE_CHECKING:
@@ -136,9 +136,10 @@ def test_of_many_claims_at_once_one_wins(
 
 def _running(service: Service, requests: int) -> tuple[Connection, Exchange]:
     """The one connection, and the exchange that it waits for."""
-    connections = service.server._acceptors[0].connections
-    assert wait_until(lambda: [one.requests for one in connections.values()] == [requests], every_s=0.0005)
-    (connection,) = connections.values()
+    assert wait_until(
+        lambda: [one.requests for one in open_connections(service.server)] == [requests], every_s=0.0005
+    )
+    (connection,) = open_connections(service.server)
     assert wait_until(lambda: connection.unanswered is not None, every_s=0.0005)
     exchange = connection.unanswered
     assert exchange is not None
