@@ -89,10 +89,8 @@ class Lanes:
             exchange.release_body()
         return refused
 
-    def submit_beside(
-        self, worker: LoopWorker, for_loops: list[Exchange], for_workers: list[Exchange]
-    ) -> list[Exchange]:
-        """As ``submit`` for what the thread of ``worker`` has read, and is to ``begin`` itself.
+    def submit_beside(self, for_loops: list[Exchange], for_workers: list[Exchange]) -> list[Exchange]:
+        """As ``submit`` for what a loop's own thread has read, which is to ``begin`` what is for loops.
 
         That is what is left of ``for_loops`` then. Sync ones are queued: a loop does not come by to look.
         """

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from siphon.threads.exchange import Exchange
     from siphon.threads.loops import LoopWorker
 
-
 # A quick exchange takes less, whatever it has to wait for.
 _QUICK_S: Final = 0.0003
 
@@ -107,7 +106,7 @@ class LoopReader(Reader):
                 self.turns += 1
                 self._look_around(0)
                 for_loops, for_workers = self.take_exchanges()
-                self._shed(self.lanes.submit_beside(self._worker, for_loops, for_workers))
+                self._shed(self.lanes.submit_beside(for_loops, for_workers))
                 for exchange in for_workers:
                     self._give_back(exchange.connection)
                 if self._surplus:
