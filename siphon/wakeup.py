@@ -53,13 +53,13 @@ class Gate:
     processors (measured).
     """
 
-    __slots__ = ("_fd", "_write_fd")
+    __slots__ = ("_write_fd", "fd")
 
     def __init__(self) -> None:
         if hasattr(os, "eventfd"):
-            self._fd = self._write_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_SEMAPHORE)
+            self.fd = self._write_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_SEMAPHORE)
         else:
-            self._fd, self._write_fd = os.pipe()
+            self.fd, self._write_fd = os.pipe()
 
     def open(self) -> None:
         """Lets the parked thread go, or the next one that comes. Any thread."""
@@ -67,10 +67,10 @@ class Gate:
 
     def wait(self) -> None:
         """Parks the calling thread until the gate is opened."""
-        os.read(self._fd, 8)
+        os.read(self.fd, 8)
 
     def close(self) -> None:
         """Closes the descriptors, after the last ``open`` and ``wait``."""
-        os.close(self._fd)
-        if self._write_fd != self._fd:
+        os.close(self.fd)
+        if self._write_fd != self.fd:
             os.close(self._write_fd)

@@ -9,7 +9,7 @@ from siphon.daemon import Daemon
 from siphon.threads.admission import Admission
 from siphon.threads.blocking import LOOK_S
 from siphon.threads.connection import Connection, peer_name
-from siphon.threads.lending import Lending
+from siphon.threads.lending import Lending, LoopLending, RunnerLending
 from siphon.threads.priority import serving
 from siphon.threads.reader import Reader
 from siphon.wire.encode import Encoder
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from siphon.threads.lanes import Lanes
+    from siphon.threads.lent_reader import LentReader
     from siphon.threads.listener import Listener
-    from siphon.threads.loop_reader import LoopReader
 
 _HAND_OVERS_A_TURN: Final = 16  # a refusal lets the next pipelined request go ahead: a row must end
 
 
 class Acceptor(Reader, Daemon):
-    """A thread with a selector, and the connections it has accepted; it may lend them to loops.
+    """A thread with a selector, and the connections it has accepted; it may lend them to who answers them.
 
     Other threads call ``kick``, ``take_back``, ``drain``, ``abort`` and ``fail``. ``_lock`` guards what
     they leave: ``_kicked``, ``_woken``, ``aborting``, ``draining``, ``_failure``.
@@ -50,8 +50,13 @@ class Acceptor(Reader, Daemon):
         self._admission = Admission(self, listeners, self._poller)
         # Each acceptor has another loop read first.
         first = number % max(1, len(lanes.loops))
-        loops = (*lanes.loops[first:], *lanes.loops[:first]) if self.lends else ()
-        self._lending = Lending(self, loops, self._poller)
+        loops = (*lanes.loops[first:], *lanes.loops[:first])
+        self._lendings: tuple[Lending, ...] = ()
+        if self.lends:
+            self._lendings = (
+                LoopLending(self, loops, self._poller),
+                RunnerLending(self, lanes.blocking, self._poller),
+            )
 
     # Any thread --------------------------------------------------------------------------------
 
@@ -78,7 +83,8 @@ class Acceptor(Reader, Daemon):
 
     def close(self) -> None:
         """Lets go of the descriptors, once the thread has ended and no worker can kick any more."""
-        self._lending.close()
+        for lending in self._lendings:
+            lending.close()
         Reader.close(self)
 
     # The loop ----------------------------------------------------------------------------------
@@ -92,15 +98,18 @@ class Acceptor(Reader, Daemon):
             self._drained(self)
 
     def _turn(self) -> None:
-        next_due = min(self._wheel.next_due, self._admission.resume_at, self._look_at, self._lending.look_at)
+        next_due = min(self._wheel.next_due, self._admission.resume_at, self._look_at)
+        for lending in self._lendings:
+            next_due = min(next_due, lending.look_at)
         self._look_around(None if next_due == inf else max(0.0, next_due - self.now))
         now = self.now
         if now >= self._admission.resume_at:
             self._admission.resume()
         if now >= self._look_at:
             self._look_at = now + LOOK_S if self.lanes.blocking.look(now) else inf
-        if now >= self._lending.look_at:
-            self._lending.look(now)
+        for lending in self._lendings:
+            if now >= lending.look_at:
+                lending.look(now)
         for _ in range(_HAND_OVERS_A_TURN):
             if not (self._for_loops or self._for_workers):
                 break
@@ -109,14 +118,16 @@ class Acceptor(Reader, Daemon):
             self._wakeup.set()
 
     def _on_other(self, fd: int) -> None:
-        if not self._lending.awaken(fd, self.now):
-            self._admission.accept(fd)
+        for lending in self._lendings:
+            if lending.awaken(fd, self.now):
+                return
+        self._admission.accept(fd)
 
     def _hand_over(self) -> None:
         for_loops, self._for_loops = self._for_loops, []
         for_workers, self._for_workers = self._for_workers, []
-        if self.now >= self._lending.open_from:
-            self._lending.lend(for_loops)
+        for lending in self._lendings:
+            lending.lend(for_loops, for_workers)
         self._shed(self.lanes.submit(self, for_loops, for_workers))
         if self._look_at == inf and self.lanes.blocking.wants_look:
             self._look_at = self.now + LOOK_S
@@ -133,7 +144,7 @@ class Acceptor(Reader, Daemon):
     def _attend_strange(self, connection: Connection) -> None:
         if connection.owner is not self:
             connection.kick_owner()
-        else:  # a loop has let go of it
+        else:  # another has let go of it
             self.take(connection)
             self._attend(connection)
 
@@ -145,22 +156,24 @@ class Acceptor(Reader, Daemon):
         channel = listener.channel(sock)
         self.take(Connection(channel, peer_name(sock, address), listener, self, self.now))
 
-    def take_back_from(self, reader: LoopReader) -> None:
-        """Takes over all that a loop reads, and what it was to do; the caller has the reader's ``turn``."""
+    def take_back_from(self, reader: LentReader) -> None:
+        """Takes over all that another reads, and what was to be run there; the caller has its ``turn``."""
         for connection in reader.give_back_all():
             self.take(connection)
-            self._attend(connection)  # a kick may wait for a loop that does not come round
+            self._attend(connection)  # a kick may wait for a thread that does not come round
         for_loops, for_workers = reader.take_exchanges()
         self._for_loops += for_loops
         self._for_workers += for_workers
 
     def recall(self) -> None:
-        """Has every connection here that is lent to a loop."""
-        self._lending.recall(self.now)
+        """Has every connection here that is lent."""
+        for lending in self._lendings:
+            lending.recall(self.now)
 
     def _begin_drain(self) -> None:
-        self._lending.end()
-        super()._attend_kicked()  # who was on the way back from a loop
+        for lending in self._lendings:
+            lending.end()
+        super()._attend_kicked()  # who was on the way back
         self._admission.end()
         self._drain_begun = True
         for connection in self.connections.values():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -11,12 +9,13 @@ from siphon.errors import StartError
 from siphon.journal import journal
 from siphon.threads.batch import Batch, deal
 from siphon.threads.blocking_worker import GONE, QUEUED, TELLS_WAITING, WAKE, BlockingWorker
+from siphon.threads.pace import Pace
 from siphon.threads.records import Records
+from siphon.threads.staff import Staff
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from siphon.threads.blocking_worker import Item
     from siphon.threads.connection import Owner
     from siphon.threads.exchange import Exchange
     from siphon.threads.held import Visit
@@ -24,18 +23,13 @@ if TYPE_CHECKING:
 
 LOOK_S: Final = 0.001
 """How long a runner may be at one exchange while others wait in its row."""
-# For so long all exchanges go to the inbox once some have turned out to wait, or to compute for long.
-_SINGLY_S: Final = 10.0
-# One exchange may have met a garbage collection: it takes three that were slow, among fewer than fifty.
-_SLOW: Final = 16
-_TOO_SLOW: Final = 3 * _SLOW
 # For so long no more workers are started where the system has had no thread or descriptor for one.
 _PAUSE_S: Final = 1.0
 # So many workers for one runner: the others are for what waits.
 _WORKERS_A_RUNNER: Final = 4
 
 
-class BlockingLane:
+class BlockingLane(Staff):
     """Runs sync work on elastic threads, from ``minimum`` to ``maximum`` of them.
 
     Any thread may submit. Whoever adds to the inbox wakes at most one worker; a worker that takes an
@@ -46,12 +40,13 @@ class BlockingLane:
     many workers as there are processors, each with its own row to run one after the other: no worker
     wakes another, which serves 1.24 times as many (measured). None waits for long behind another, since
     acceptors ``look``: where a runner has not come to the next one, what is left of its row goes to the
-    inbox. Once several have turned out to wait, or to compute for long, all of them go there.
+    inbox. Once several have turned out to wait, or to compute for long, all of them go there. A runner may
+    be lent connections as well: what it reads itself is a row, too, of which others take what is left.
 
-    ``_lock`` guards the stack of parked workers, the runners, the waking flag, the list of workers and
-    ``_submitted``. Items are added under it and taken without it, off a deque or a list, whose ends are
-    thread-safe: with the lock around every take, workers spent a tenth of their time contending for
-    it. A worker is parked only under the lock and with nothing to do, so none sleeps beside work.
+    ``_lock`` guards the stack of parked workers, the runners and the waking flag, too. Items are added
+    under it and taken without it, off a deque or a list, whose ends are thread-safe: with the lock around
+    every take, workers spent a tenth of their time contending for it. A worker is parked only under the
+    lock and with nothing to do, so none sleeps beside work.
     """
 
     def __init__(
@@ -63,43 +58,22 @@ class BlockingLane:
         *,
         runners: int = 0,
     ) -> None:
+        super().__init__(minimum, maximum, queue_max)
         # What its threads are called, before their number.
         self.name = "siphon-blocking"
         self._new_records = new_records
-        self._maximum = maximum
-        self._minimum = minimum
-        self._queue_max = queue_max
-        self._lock = threading.Lock()
-        self._inbox: deque[Item] = deque()
         self._parked: list[BlockingWorker] = []
-        self._workers: list[BlockingWorker] = []
         # A worker has been woken or started and has not come to the inbox yet: it will see what is there.
         self._waking = False
         self._stopping = False
-        self._submitted = 0
-        self._submitted_exchanges = 0
         # Without a way to tell whether they wait, there are no rows.
-        self._runners_max = min(runners, maximum // _WORKERS_A_RUNNER) if TELLS_WAITING else 0
+        self.runners_max = min(runners, maximum // _WORKERS_A_RUNNER) if TELLS_WAITING else 0
         self._runners: tuple[BlockingWorker, ...] = ()
-        # Rows are watched: one took longer than rows of quick exchanges do. Set without the lock, by runners.
-        self._watches = False
-        # Each exchange that was watched adds to it where it was slow, and takes one off where it was quick.
-        self._slowness = 0
-        self._singly_until = 0.0
-        self._paused_until = 0.0
+        # Whether there are rows for now: all goes to the inbox once some have turned out to be slow.
+        self.pace = Pace()
         self._look_due = 0.0
         self.wants_look = False
         """Exchanges may wait behind others: ``look`` is to be called. A moment's answer, for acceptors."""
-
-    def start(self) -> None:
-        """Starts the workers that are there from the beginning; raises StartError."""
-        with self._lock:
-            fresh = [self._add_worker() for _ in range(self._minimum)]
-        try:
-            for worker in fresh:
-                worker.start()
-        except (RuntimeError, OSError) as error:
-            raise StartError(f"cannot start {self._minimum} blocking workers: {error}") from error
 
     def submit(self, exchanges: list[Exchange], owner: Owner | None = None) -> list[Exchange]:
         """Queues a batch and wakes whom it takes; returns those that the bound on the queue leaves out.
@@ -119,6 +93,22 @@ class BlockingLane:
         if left:
             self._queue(left)
         return exchanges[room:]
+
+    def admit(self, exchanges: list[Exchange]) -> list[Exchange]:
+        """Counts what one of its runners has read to run it itself; takes out what there is no room for."""
+        with self._lock:
+            room = self._room()
+            refused = exchanges[room:]
+            if refused:
+                del exchanges[room:]
+            self._submitted += len(exchanges)
+            self._submitted_exchanges += len(exchanges)
+        return refused
+
+    @property
+    def runner_without_reader(self) -> BlockingWorker | None:
+        """One that could be lent a reader, if there is any. A moment's answer, from any thread."""
+        return next((worker for worker in self._runners if worker.reader is None), None)
 
     def _deal(
         self, owner: Owner, exchanges: list[Exchange], runners: tuple[BlockingWorker, ...]
@@ -179,66 +169,17 @@ class BlockingLane:
             self._stopping = True
             self._inbox.clear()
             parked, self._parked = self._parked, []
-            runners, self._runners, self._runners_max = self._runners, (), 0
+            runners, self._runners, self.runners_max = self._runners, (), 0
         for worker in runners:
             worker.relieve(stuck=False)
         for worker in parked + [worker for worker in runners if worker.rise()]:
             worker.gate.open()
-
-    def join(self, timeout_s: float) -> bool:
-        """Waits for the workers to end; False where one is still at user code after ``timeout_s``."""
-        with self._lock:
-            workers = list(self._workers)
-        deadline = monotonic() + timeout_s
-        for worker in workers:
-            worker.join(max(0.0, deadline - monotonic()))
-        return not any(worker.is_alive() for worker in workers)
-
-    @property
-    def workers(self) -> list[BlockingWorker]:
-        """The workers that there are."""
-        with self._lock:
-            return self._workers.copy()
-
-    @property
-    def size(self) -> int:
-        """How many workers there are."""
-        return len(self.workers)
-
-    @property
-    def maximum(self) -> int:
-        """How many workers there may be."""
-        with self._lock:
-            return self._maximum
-
-    @property
-    def waiting(self) -> int:
-        """Items that no worker has begun yet. A moment's figure."""
-        return len(self._inbox) + sum([worker.waiting for worker in self.workers])
 
     @property
     def resting(self) -> int:
         """Workers that have nothing to do. A moment's figure."""
         with self._lock:
             return len(self._parked) + sum([worker.resting for worker in self._runners])
-
-    @property
-    def finished(self) -> int:
-        """Items that have been worked on since the start. A moment's figure."""
-        return sum([worker.finished for worker in self.workers])
-
-    @property
-    def unfinished(self) -> int:
-        """Items that wait or are being worked on. A moment's figure."""
-        with self._lock:
-            return self._submitted - sum([worker.finished for worker in self._workers])
-
-    @property
-    def load(self) -> int:
-        """Exchanges that wait or run here; visits count on their loop. A moment's figure, from any thread."""
-        if not self._submitted_exchanges:
-            return 0  # in a script that is all async; asked in each turn of an acceptor
-        return self._submitted_exchanges - sum([worker.finished_exchanges for worker in self._workers])
 
     def look(self, now: float) -> bool:
         """Relieves each runner that has not gone on since the last look; whether to look again.
@@ -273,14 +214,6 @@ class BlockingLane:
         if left:
             self._queue(left)
 
-    def note(self, *, quick: bool) -> None:
-        """Hears of each exchange that was watched; deals out no rows for a while once several were slow."""
-        with self._lock:
-            self._slowness = max(0, self._slowness - 1) if quick else self._slowness + _SLOW
-            if self._slowness >= _TOO_SLOW:
-                self._slowness = 0
-                self._singly_until = monotonic() + _SINGLY_S
-
     def serve(self, worker: BlockingWorker) -> None:
         """Gives ``worker`` one item after the other until the lane stops. The worker's own thread."""
         # Looked up once: who looks up what all workers share writes to its count, as they all do.
@@ -293,19 +226,46 @@ class BlockingLane:
                     self._waking = False
             row = worker.take_row()
             if row is not None:
-                self._watches = not worker.run_row(row, watched=self._watches)
+                self._run_turns(worker)
+                row.give_back()
                 del row  # as below
+            if worker.reader is not None and self._run_own(worker, worker.read()) and not inbox:
+                continue
             try:
                 item = take()
             except IndexError:
-                if self._rest(worker) if worker.is_runner else self._park(worker):
-                    worker.gate.wait()
+                self._idle(worker)
                 continue
             # Where a worker is being woken, it sees what is left when it comes.
             if inbox and not self._waking:
                 self._wake_another()
             worker.work(item)
             del item  # or it stays until another comes, and this thread drops it: see Batch
+
+    def _run_turns(self, worker: BlockingWorker) -> None:
+        self.pace.watches = not worker.run_turns(watched=self.pace.watches)
+
+    def _run_own(self, worker: BlockingWorker, exchanges: list[Exchange]) -> bool:
+        """Has ``worker`` run what it has read itself; whether that was anything. Its own thread."""
+        reader, count = worker.reader, len(exchanges)
+        if not count or reader is None:
+            return False
+        if worker.take_own(exchanges):
+            if count > 1:
+                reader.have_watched()
+            self._run_turns(worker)
+            reader.count_held(count)
+        else:
+            self._queue(exchanges)
+        return True
+
+    def _idle(self, worker: BlockingWorker) -> None:
+        """Has ``worker`` wait until there is something to do. Its own thread."""
+        if worker.is_runner:
+            if self._rest(worker):
+                self._run_own(worker, worker.wait())
+        elif worker.reader is None and self._park(worker):  # or it is to leave that first
+            worker.gate.wait()
 
     def _wake_another(self) -> None:
         """Wakes or starts whom it takes for what is in the inbox."""
@@ -334,8 +294,8 @@ class BlockingLane:
 
     def _present_runners(self, fresh: list[BlockingWorker]) -> tuple[BlockingWorker, ...]:
         """Who is dealt rows now, if anybody; ``fresh`` gets those to be started. ``_lock`` is held."""
-        wanted = self._runners_max
-        if not wanted or monotonic() < self._singly_until:
+        wanted = self.runners_max
+        if not wanted or not self.pace.is_quick():
             return ()
         while len(self._runners) < wanted:
             # The one that was parked last; none that has stepped back: rows are of quick exchanges.
@@ -351,11 +311,6 @@ class BlockingLane:
             worker.become_runner()
             self._runners += (worker,)
         return self._runners
-
-    def _room(self) -> int:
-        """How many more items may come: ``queue_max`` wait and ``maximum`` run. ``_lock`` is held."""
-        finished = sum([worker.finished for worker in self._workers])
-        return max(0, self._queue_max + self._maximum - (self._submitted - finished))
 
     def _next_to_wake(self) -> BlockingWorker | None:
         """Whom to wake for what is in the inbox; ``_lock`` is held."""
@@ -373,9 +328,6 @@ class BlockingLane:
             self._runners = tuple([one for one in self._runners if one is not worker])
         worker.woken = self._waking = True
         return worker
-
-    def _may_grow(self) -> bool:
-        return len(self._workers) < self._maximum and monotonic() >= self._paused_until
 
     def _add_worker(self) -> BlockingWorker:
         worker = BlockingWorker(self, len(self._workers), self._new_records())

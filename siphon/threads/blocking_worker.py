@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from siphon.threads.held import Visit
     from siphon.threads.hooks import HookRun
     from siphon.threads.records import Records
+    from siphon.threads.runner_reader import RunnerReader
 
 type Item = Exchange | Visit | HookRun
 
@@ -46,7 +47,8 @@ _QUICK_S: Final = 0.001
 class BlockingWorker(Daemon):
     """A thread of the blocking lane, whose lock guards ``woken``.
 
-    Its own lock guards what it is dealt as a runner: ``is_runner``, ``resting``, ``_rows``, ``_seen``.
+    Its own lock guards what it is dealt as a runner: ``is_runner``, ``resting``, ``_rows``, ``_seen``; it
+    may be lent a ``reader`` then, whose connections it reads itself.
 
     A worker whose items compute steps back, behind the acceptor and the loops, for the rest of its life.
     Beside 8 handlers that each compute for 5 ms, on two processors, a fast async one then has a p99 of
@@ -73,6 +75,9 @@ class BlockingWorker(Daemon):
         self._seen = -1
         # What is left of the row it is at, the next exchange last. This thread takes it off without the lock.
         self._turns: list[Exchange] = []
+        # What it reads with as a runner, if anything, and whether it has come to that yet.
+        self.reader: RunnerReader | None = None
+        self._has_come = False
         # Written by this thread alone: what it is at and since when, for those who look on.
         self.item: Item | None = None
         self.began = 0.0
@@ -212,7 +217,16 @@ class BlockingWorker(Daemon):
             self._turns = row.exchanges[::-1]
             return row
 
-    def run_row(self, row: Batch, *, watched: bool) -> bool:
+    def take_own(self, exchanges: list[Exchange]) -> bool:
+        """Has what it has read itself for its row; False where it is no runner any more. This thread."""
+        with self._lock:
+            if not self.is_runner:
+                return False
+            exchanges.reverse()
+            self._turns = exchanges
+            return True
+
+    def run_turns(self, *, watched: bool) -> bool:
         """Runs what it has taken, as far as nobody takes it away meanwhile; whether that was quick.
 
         ``watched``: tells the lane of each exchange whether it was. This thread alone.
@@ -235,12 +249,66 @@ class BlockingWorker(Daemon):
             self.finished += 1
             self.finished_exchanges += 1
             if before is not None:
-                self._lane.note(quick=_was_quick(before, monotonic() - self.began))
+                self._lane.pace.note(quick=_was_quick(before, monotonic() - self.began))
         self.item = exchange = None
         if self.observes:
             self.records.settle()
-        row.give_back()
         return monotonic() - row_began <= _ROW_S * (self.finished - finished)
+
+    # Reading -----------------------------------------------------------------------------------
+
+    def lend(self, reader: RunnerReader) -> bool:
+        """Has it read with ``reader`` from now on; False where it is no runner, or has one. Any thread."""
+        with self._lock:
+            if not self.is_runner or self.reader is not None:
+                return False
+            self.reader = reader
+            rested, self.resting = self.resting, False
+        if rested:
+            self.gate.open()
+        return True
+
+    def read(self) -> list[Exchange]:
+        """What its reader has for it to run. This thread, which has one; no more where it is no runner."""
+        if not self.is_runner:
+            self._leave_reader()
+        reader = self._come_to_reader()
+        if reader is None:
+            return []
+        events = reader.poll()
+        return reader.read(events) if events or reader.next_due <= monotonic() else []
+
+    def wait(self) -> list[Exchange]:
+        """Waits until it is woken, or its reader has something for it to run. This thread, at rest."""
+        reader = self._come_to_reader()
+        if reader is None:
+            self.gate.wait()
+            return []
+        events = reader.wait()
+        if reader.is_opened(events) or not self.rise():
+            self.gate.wait()
+            return []
+        exchanges = reader.read(events)
+        if not (events or exchanges or reader.connections):
+            self._leave_reader()  # another acceptor may want this runner
+        return exchanges
+
+    def _come_to_reader(self) -> RunnerReader | None:
+        reader = self.reader
+        if reader is not None and not self._has_come:
+            self._has_come = True
+            reader.come(self)
+        return reader
+
+    def _leave_reader(self) -> None:
+        """Lets others read with its reader, if it has one. This thread."""
+        reader = self.reader
+        if reader is None:
+            return
+        if self._has_come:
+            self._has_come = False
+            reader.leave()
+        self.reader = None
 
 
 def _was_quick(before: resource.struct_rusage, took_s: float) -> bool:

@@ -85,11 +85,9 @@ class Lanes:
             self._submit_to_loops(owner, for_loops, loads)
         if for_workers:
             refused += self.blocking.submit(for_workers, owner)
-        for exchange in refused:
-            exchange.release_body()
         return refused
 
-    def submit_beside(self, for_loops: list[Exchange], for_workers: list[Exchange]) -> list[Exchange]:
+    def submit_from_loop(self, for_loops: list[Exchange], for_workers: list[Exchange]) -> list[Exchange]:
         """As ``submit`` for what a loop's own thread has read, which is to ``begin`` what is for loops.
 
         That is what is left of ``for_loops`` then. Sync ones are queued: a loop does not come by to look.
@@ -97,8 +95,21 @@ class Lanes:
         refused = self._leave_out(for_loops, for_workers, sum([one.load for one in self.loops]))
         if for_workers:
             refused += self.blocking.submit(for_workers)
-        for exchange in refused:
-            exchange.release_body()
+        return refused
+
+    def submit_from_runner(
+        self, owner: Owner, for_loops: list[Exchange], for_workers: list[Exchange]
+    ) -> list[Exchange]:
+        """As ``submit`` for what a runner of the blocking lane has read, which runs what is for workers.
+
+        That is what is left of ``for_workers`` then. ``owner``: its reader.
+        """
+        loads = [worker.load for worker in self.loops]
+        refused = self._leave_out(for_loops, for_workers, sum(loads))
+        if for_loops:
+            self._submit_to_loops(owner, for_loops, loads)
+        if for_workers:
+            refused += self.blocking.admit(for_workers)
         return refused
 
     def _leave_out(

@@ -1,217 +1,174 @@
-"""Which of an acceptor's connections are read by the loops that answer them, and when they come back."""
+"""Which of an acceptor's connections are read by those who answer them, and when they come back."""
 
 from __future__ import annotations
 
+from functools import partial
 from math import inf
-from operator import sub
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from siphon.journal import journal
-from siphon.threads.loop_reader import LoopReader
+from siphon.threads.blocking import LOOK_S
+from siphon.threads.lent import Lent, LoopLent, RunnerLent, Window
 from siphon.threads.poller import NESTS, ONCE, READABLE
-from siphon.threads.thread_clock import KNOWN, ThreadClock
+from siphon.threads.thread_clock import KNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from siphon.threads.acceptor import Acceptor
+    from siphon.threads.blocking import BlockingLane
     from siphon.threads.exchange import Exchange
     from siphon.threads.loops import LoopWorker
     from siphon.threads.poller import Poller
 
 POSSIBLE: Final = NESTS and KNOWN
-"""Whether a loop can be watched from outside, as it must be where it reads."""
+"""Whether a thread can be watched from outside, as it must be where it reads."""
 
-# So many requests in a row must have been for loops.
+# So many requests in a row must have been for the same lane.
 _STREAK: Final = 4
-# A loop that has something to read and has not come round from one look to the next but one is held up.
-_LOOK_S: Final = 0.005
-# For so long nothing is lent once a loop was held up, or its requests have turned out to be long ones.
+# For so long nothing is lent once a thread was held up, or its requests have turned out to be long ones.
 _PAUSE_S: Final = 10.0
+# And once a runner was, which a look of a millisecond finds of who has collected garbage, too.
+_FIRST_PAUSE_S: Final = 0.1
 # How late a look at a reader's deadlines may be.
 _OVERDUE_S: Final = 0.1
 
-# Over so long it is measured whether more loops should read, or fewer.
+# Over so long it is measured whether more threads should read, or fewer.
 _WINDOW_S: Final = 0.05
 _BUSY: Final = 0.7
-# With fewer requests a turn one more loop that reads takes more for its own waking than it saves (measured).
+# With fewer requests a turn one more that reads takes more for its own waking than it saves (measured).
 _CROWD: Final = 8
 # Unless they take so much of the processor's time each.
 _LONG_S: Final = 0.0001
-# Then they go by way of the acceptor: what that takes is little beside them, and evens the loops out.
+# Then they go by way of the acceptor: what that takes is little beside them, and evens the threads out.
 _TOO_LONG_S: Final = 0.0003
-# Of all the time in which loops read, so much may go to turns with exchanges that wait or compute for long.
+# Of all the time in which threads read, so much may go to turns with exchanges that wait or compute for long.
 _HELD: Final = 0.1
 # What the latest window counts for in that: a pause of the collector is none.
 _LATEST: Final = 0.3
-# Exchanges from one look to the next, of who is in a long turn and goes on.
-_PROGRESS: Final = 4
-# One loop reads again when it has been enough for so long: so busy at most, or so few requests a turn.
+# One thread reads again when it has been enough for so long: so busy at most, or so few requests a turn.
 _ENOUGH_S: Final = 1.0
 _QUIET: Final = 0.3
 _FEW: Final = 8
 
 
-class Window(NamedTuple):
-    """What one loop has done in a while."""
-
-    turns: int
-    begun: int
-    """Exchanges that it had read itself."""
-    finished: int
-    """Exchanges, those included that were handed over to it."""
-    ran_s: float
-    waited_s: float
-    """It had something to do, but others had the processors."""
-    held_s: float
-    """Its turns took so much longer than those of quick exchanges do."""
-
-
-class Lent:
-    """What an acceptor knows of one loop and its reader. The acceptor's thread alone."""
-
-    __slots__ = ("_clock", "_late_since", "_progress", "_so_far", "_worker", "awake", "reader")
-
-    def __init__(self, acceptor: Acceptor, worker: LoopWorker) -> None:
-        """Raises OSError where there is no descriptor for it."""
-        self._worker = worker
-        self._clock = ThreadClock(worker)
-        try:
-            self.reader = LoopReader(acceptor, worker)
-        except OSError:
-            self._clock.close()
-            raise
-        # It has had something to do since the last look; else the poller tells.
-        self.awake = False
-        self._so_far = Window(0, 0, 0, 0.0, 0.0, 0.0)
-        # Turns, exchanges finished: as of the last look.
-        self._progress = 0, 0
-        # When it was first found not to have come round though something waited, and for how long it had run.
-        self._late_since: tuple[float, float] | None = None
-
-    def begin(self) -> None:
-        """Has the loop watch what will be lent to it."""
-        self._worker.post(self.reader)
-
-    def measure(self) -> Window:
-        """What it has done since it was last asked."""
-        reader, finished = self.reader, self._worker.finished
-        ran_s, waited_s = self._clock.read()
-        before = self._so_far
-        self._so_far = Window(reader.turns, reader.begun, finished, ran_s, waited_s, reader.held_s)
-        return Window._make(map(sub, self._so_far, before))
-
-    def goes_on(self) -> bool:
-        """Whether it has taken a turn since it was last asked, or gone on in a long one."""
-        progress = self.reader.turns, self._worker.finished
-        (turns, finished), self._progress = self._progress, progress
-        return progress[0] != turns or progress[1] > finished + _PROGRESS
-
-    def comes_round(self) -> None:
-        """It is not late."""
-        self._late_since = None
-
-    def is_late(self, now: float) -> bool:
-        """It has not come round. Whether that is so since a look ago, and not for want of a processor."""
-        ran_s = self._clock.read().ran_s
-        if self._late_since is None:
-            self._late_since = now, ran_s
-            return False
-        since, ran_before_s = self._late_since
-        if now - since < _LOOK_S:
-            return False
-        # Who computes has run, though perhaps not all the time; who waits for anything but a processor does
-        # not want to.
-        return ran_s - ran_before_s > _LOOK_S / 2 or not self._clock.is_runnable()
-
-    def close(self) -> None:
-        """Lets go of its descriptors."""
-        self.reader.close()
-        self._clock.close()
-
-
 class Lending:
-    """Lends connections to loops, and watches over those. The acceptor's thread alone.
+    """Lends connections to the threads of a lane, and watches over those. The acceptor's thread alone.
 
-    A loop that reads what it runs spares each request the way from one thread to another. But it cannot
+    A thread that reads what it runs spares each request the way from one thread to another. But it cannot
     read while code of the script holds it up: then everything is recalled, and read by the acceptor. It
-    is lent to as few loops as can do the work, since a turn with many requests takes less for each.
+    is lent to as few threads as can do the work, since a turn with many requests takes less for each.
     """
 
-    def __init__(self, acceptor: Acceptor, loops: Sequence[LoopWorker], poller: Poller) -> None:
-        """``loops``: those that may read, the first one first; ``poller``: the acceptor's."""
+    # A connection's streak counts up for loops, and down for runners.
+    step = 1
+    borrowers = "loops"
+    # One that has something to read, and has not come round from one look to the next but one, is held up.
+    look_s = 0.005
+
+    def __init__(self, acceptor: Acceptor, makers: Sequence[Callable[[], Lent]], poller: Poller) -> None:
+        """``makers``: of what is lent to each that may read, the first one first; ``poller``: the acceptor's.
+
+        They are called at once: later there may be no descriptor left.
+        """
         self._acceptor = acceptor
         self._poller = poller
-        # From the start on: later there may be no descriptor left for them.
-        self._lent = _make(acceptor, loops) if POSSIBLE else []
+        self._lent = (
+            _make(makers, f"{acceptor.name} lends no connections to {self.borrowers}") if POSSIBLE else []
+        )
         self._by_fd = {lent.reader.fd: lent for lent in self._lent}
         for fd, lent in self._by_fd.items():
             poller.register(fd)
             poller.modify(fd, READABLE | ONCE)
             lent.begin()
-        # How many of the loops read.
+        # How many of the threads read.
         self._width = 1
         self._window_began = self._needed_at = 0.0
-        # The share of their time that loops were held of late.
+        # The share of their time that they were held of late.
         self._held = 0.0
         # In monotonic seconds: from when on connections are lent, and when to look at the readers.
         self.open_from = 0.0 if self._lent else inf
         self.look_at = inf
 
-    def lend(self, exchanges: list[Exchange]) -> None:
-        """Lends the connections of those that were for a loop often enough; what they ask is run as ever."""
+    def lend(self, for_loops: list[Exchange], for_workers: list[Exchange]) -> None:
+        """Lends the connections that were for the lane often enough; what they ask is run as ever."""
+        exchanges = for_loops if self.step > 0 else for_workers
+        if not exchanges or not self._is_open():
+            return
         for exchange in exchanges:
             connection = exchange.connection
-            connection.streak += 1
+            connection.streak += self.step
             # It may have been closed in the same turn.
-            if connection.streak < _STREAK or not self._acceptor.owns(connection):
+            if abs(connection.streak) < _STREAK or not self._acceptor.owns(connection):
                 continue
-            reader = min(self._lent[: self._width], key=_connections).reader
+            read = [lent for lent in self._lent[: self._width] if lent.find_worker()]
+            if not read:
+                # Who has those is held up by something, for how long nobody knows: others are next.
+                self._lent.append(self._lent.pop(0))
+                return
+            lent = min(read, key=_connections)
+            reader, lent.awake = lent.reader, True
+            reader.watched = True
             self._acceptor.let_go(connection)
             with reader.turn:
                 reader.lend(connection)
-            self.look_at = min(self.look_at, max(reader.next_due + _OVERDUE_S, self._acceptor.now + _LOOK_S))
+            if self.look_at == inf:  # nothing was lent, or nothing went on
+                self._begin_window(self._acceptor.now)
+            self.look_at = min(self.look_at, self._acceptor.now + self.look_s)
+
+    def _is_open(self) -> bool:
+        return self._acceptor.now >= self.open_from
 
     def awaken(self, fd: int, now: float) -> bool:
         """Looks at the reader whose descriptor ``fd`` is from now on; False where it is none."""
         lent = self._by_fd.get(fd)
         if lent is None:
             return False
-        lent.awake = True
+        lent.awake = lent.reader.watched = True
         lent.goes_on()
-        self.look_at = min(self.look_at, now + _LOOK_S)
+        self.look_at = min(self.look_at, now + self.look_s)
         return True
 
     def look(self, now: float) -> None:
-        """Recalls everything where a loop does not come round, or where others should read it."""
+        """Recalls everything where a thread does not come round, or where others should read it."""
         self.look_at = inf
         # Each is looked at, whatever another is found to be.
-        if [lent for lent in self._lent if self._is_held_up(lent, now)]:
+        late = [lent for lent in self._lent if self._is_held_up(lent, now)]
+        if late:
             self.recall(now)
+            for lent in late:
+                lent.give_up()
         elif now >= self._window_began + _WINDOW_S:
             self._measure(now)
         for lent in self._lent:
-            due = now + _LOOK_S if lent.awake else inf
+            due = now + self.look_s if lent.awake else inf
             self.look_at = min(self.look_at, due, lent.reader.next_due + _OVERDUE_S)
-        self.look_at = max(self.look_at, now + _LOOK_S)
+        self.look_at = max(self.look_at, now + self.look_s)
 
     def _is_held_up(self, lent: Lent, now: float) -> bool:
-        if lent.goes_on():
+        if not lent.is_read:
+            lent.awake = lent.reader.watched = False
+            if lent.reader.connections:
+                self._take_back(lent)
+                return lent.is_left_waiting
+        elif lent.goes_on():
             lent.awake = True
             lent.comes_round()
-        elif lent.reader.next_due + _OVERDUE_S <= now or lent.reader.is_ready():
+        elif lent.reader.next_due + _OVERDUE_S <= now or lent.has_to_do:
             lent.awake = True
-            return lent.is_late(now)
+            return lent.is_late(now, self.look_s)
         elif lent.awake:
-            lent.awake = False
             lent.comes_round()
+            lent.reader.watched = False
             self._poller.modify(lent.reader.fd, READABLE | ONCE)
+            # Its thread may have found just now that it is watched.
+            lent.awake = lent.reader.watched = lent.has_to_do
         return False
 
     def _measure(self, now: float) -> None:
-        """Has more loops read, or fewer, or none, by what they have done since it was last looked at."""
-        window_s, self._window_began = now - self._window_began, now
-        windows = [lent.measure() for lent in self._lent[: self._width]]
+        """Has more threads read, or fewer, or none, by what they have done since it was last looked at."""
+        window_s = now - self._window_began
+        windows = self._begin_window(now)
         held_s = sum([max(0.0, window.held_s - window.waited_s) for window in windows])
         self._held += _LATEST * (held_s / window_s - self._held)
         if self._held > _HELD:
@@ -235,8 +192,13 @@ class Lending:
         else:
             self._needed_at = now
 
+    def _begin_window(self, now: float) -> list[Window]:
+        """What those that read have done in the one that ends."""
+        self._window_began = now
+        return [lent.measure() for lent in self._lent[: self._width]]
+
     def _widen(self, width: int) -> None:
-        """Has so many loops read. Connections change over with their next requests, and not all at once."""
+        """Has so many threads read. Connections change over with their next requests, and not all at once."""
         total = sum([_connections(lent) for lent in self._lent])
         self._width = width
         for number, lent in enumerate(self._lent):
@@ -246,24 +208,66 @@ class Lending:
 
     def recall(self, now: float) -> None:
         """Takes every connection back, and lends none for a while."""
-        self._take_back()
-        self.open_from = max(self.open_from, now + _PAUSE_S)
-
-    def _take_back(self) -> None:
         for lent in self._lent:
-            with lent.reader.turn:
-                self._acceptor.take_back_from(lent.reader)
-            lent.comes_round()
+            self._take_back(lent)
+        self.open_from = max(self.open_from, now + self._pause_s(now))
+
+    def _pause_s(self, now: float) -> float:
+        """For how long nothing is lent now."""
+        return _PAUSE_S
+
+    def _take_back(self, lent: Lent) -> None:
+        with lent.reader.turn:
+            self._acceptor.take_back_from(lent.reader)
+        lent.comes_round()
 
     def end(self) -> None:
         """Takes every connection back, and lends none any more."""
+        for lent in self._lent:
+            self._take_back(lent)
         self.open_from = inf
-        self._take_back()
 
     def close(self) -> None:
-        """Lets go of the readers' descriptors, once their loops have ended."""
+        """Lets go of the readers' descriptors, once their threads have ended."""
         for lent in self._lent:
             lent.close()
+
+
+class LoopLending(Lending):
+    """Lends to loops."""
+
+    def __init__(self, acceptor: Acceptor, loops: Sequence[LoopWorker], poller: Poller) -> None:
+        """``loops``: those that may read, the first one first."""
+        super().__init__(acceptor, [partial(LoopLent, acceptor, loop) for loop in loops], poller)
+
+
+class RunnerLending(Lending):
+    """Lends to the runners of the blocking lane, while sync handlers are quick."""
+
+    step = -1
+    borrowers = "blocking workers"
+    # As rows: sync handlers may well wait.
+    look_s = LOOK_S
+
+    def __init__(self, acceptor: Acceptor, lane: BlockingLane, poller: Poller) -> None:
+        super().__init__(acceptor, [partial(RunnerLent, acceptor, lane)] * lane.runners_max, poller)
+        self._pace = lane.pace
+        self._last_pause_s = 0.0
+
+    def _pause_s(self, now: float) -> float:
+        """Ten times as long as the last time, unless all went well for long: it may be the collector."""
+        went_well = now - self.open_from > _PAUSE_S
+        self._last_pause_s = _FIRST_PAUSE_S if went_well else min(10 * self._last_pause_s, _PAUSE_S)
+        return self._last_pause_s
+
+    def _is_open(self) -> bool:
+        return super()._is_open() and self._pace.is_quick() and not self._pace.watches
+
+    def _measure(self, now: float) -> None:
+        if self._pace.is_quick():
+            super()._measure(now)
+        else:
+            self.recall(now)
 
 
 def _connections(lent: Lent) -> int:
@@ -271,7 +275,7 @@ def _connections(lent: Lent) -> int:
 
 
 def _one_is_enough(windows: Sequence[Window], window_s: float) -> bool:
-    """Whether one loop could do what these have done."""
+    """Whether one thread could do what these have done."""
     busy_s = sum([window.ran_s + window.waited_s for window in windows])
     if busy_s <= _QUIET * window_s:
         return True
@@ -279,14 +283,14 @@ def _one_is_enough(windows: Sequence[Window], window_s: float) -> bool:
     return a_turn <= _FEW and busy_s <= _LONG_S * sum([window.finished for window in windows])
 
 
-def _make(acceptor: Acceptor, loops: Sequence[LoopWorker]) -> list[Lent]:
-    """What lending takes for each of ``loops``; nothing where there are not descriptors enough."""
+def _make(makers: Sequence[Callable[[], Lent]], failure: str) -> list[Lent]:
+    """What ``makers`` make; nothing where there are not descriptors enough."""
     made: list[Lent] = []
     try:
-        for worker in loops:
-            made.append(Lent(acceptor, worker))
+        for make in makers:
+            made.append(make())
     except OSError as error:
-        journal.log("warning", f"{acceptor.name} lends no connections to loops: {error.strerror}")
+        journal.log("warning", f"{failure}: {error.strerror}")
         for lent in made:
             lent.close()
         return []

@@ -84,8 +84,11 @@ class Reader:
     # A turn ------------------------------------------------------------------------------------
 
     def _look_around(self, timeout_s: float | None) -> None:
-        """Waits for what is ready, reads it and keeps the deadlines: requests are for the lanes then."""
-        events = self._poll(timeout_s)
+        """Waits for what is ready and attends to it."""
+        self._attend_to(self._poll(timeout_s))
+
+    def _attend_to(self, events: list[tuple[int, int]]) -> None:
+        """Reads what is ready, and keeps the deadlines: requests are for the lanes then."""
         self.now = now = monotonic()
         # Dropped with this frame: whoever gives something back would wait for a list that drops what it has.
         back = self._taken_back[:]
@@ -168,9 +171,12 @@ class Reader:
         connection.state = RUNNING  # as after DISPATCHED: it was this thread's, and no answer awaited
         connection.deadline = now + listener.request_timeout_s
         if chain.first_is_async:
+            if connection.streak < 0:
+                connection.streak = 0
             self._for_loops.append(exchange)
         else:
-            connection.streak = 0
+            if connection.streak > 0:
+                connection.streak = 0
             self._for_workers.append(exchange)
 
     def _await_rest(self, connection: Connection) -> None:
@@ -194,6 +200,7 @@ class Reader:
     def _shed(self, exchanges: list[Exchange]) -> None:
         """Answers requests for which there is no room on the lanes."""
         for exchange in exchanges:
+            exchange.release_body()
             self._records.count_shed()
             response = plain(503, "over capacity\n", ("Retry-After", "1"))
             if exchange.overrule(response, self._encoder, self._records) != OWNER_NEEDED:

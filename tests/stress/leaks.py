@@ -36,7 +36,12 @@ def wait_until(condition: Callable[[], bool], within_s: float = 15.0, every_s: f
 
 def readers(server: Server) -> list[Reader]:
     """The acceptors, and what they lend connections to."""
-    lent = [lent.reader for acceptor in server._acceptors for lent in acceptor._lending._lent]
+    lent = [
+        lent.reader
+        for acceptor in server._acceptors
+        for lending in acceptor._lendings
+        for lent in lending._lent
+    ]
     return [*server._acceptors, *lent]
 
 
@@ -80,8 +85,10 @@ class Watch:
         self._descriptors = self._open_descriptors()
 
     def _open_descriptors(self) -> int:
-        """Without those at which blocking workers wait: there are more of them after a load."""
-        return open_descriptors() - self._server._lanes.blocking.size
+        """Without those at which blocking workers wait, and those that watch them: a load adds some."""
+        to_runners = [lending for one in self._server._acceptors for lending in one._lendings[1:]]
+        clocks = [lent._clock for lending in to_runners for lent in lending._lent if lent._clock]
+        return open_descriptors() - self._server._lanes.blocking.size - len(clocks)
 
     def check(self) -> None:
         """Waits for the server to come to rest; fails with what it still holds."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from siphon.threads import blocking
+from siphon.threads import pace
 from siphon.threads.blocking import LOOK_S, BlockingLane
 from siphon.threads.blocking_worker import BlockingWorker
 from siphon.threads.records import Records
@@ -161,7 +161,7 @@ def test_rows_of_sleepers_run_on_all_workers_at_once(
     done: SimpleQueue[Item] = SimpleQueue()
     meeting = threading.Barrier(maximum)
     for _ in range(300 if full else 30):
-        one.lane._singly_until = 0.0  # in rows again, whatever was learnt
+        one.lane.pace._singly_until = 0.0  # in rows again, whatever was learnt
         items: list[Any] = [Exchange(done, inside=lambda: meeting.wait(PATIENCE_S)) for _ in range(maximum)]
         one.submit(items)
         all_run_once(items, done)
@@ -319,7 +319,7 @@ def test_what_was_answered_before_one_that_blocks_is_recorded_meanwhile() -> Non
 def test_exchanges_that_wait_are_soon_dealt_out_singly_and_quick_ones_in_rows_again(
     dealer: Callable[..., Dealer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(blocking, "_SINGLY_S", 0.3)
+    monkeypatch.setattr(pace, "_SINGLY_S", 0.3)
     one = dealer(8, 32, 2)
     done: SimpleQueue[Item] = SimpleQueue()
     for _ in range(10):
@@ -329,9 +329,9 @@ def test_exchanges_that_wait_are_soon_dealt_out_singly_and_quick_ones_in_rows_ag
         ]
         one.submit(items)
         all_run_once(items, done)
-    assert one.lane._singly_until > monotonic()
+    assert one.lane.pace._singly_until > monotonic()
     rows = one.taken_back
-    assert wait_until(lambda: one.lane._singly_until < monotonic())
+    assert wait_until(lambda: one.lane.pace._singly_until < monotonic())
     quick: list[Any] = [Exchange(done) for _ in range(16)]
     one.submit(quick)
     all_run_once(quick, done)
@@ -351,7 +351,7 @@ def test_exchanges_that_compute_for_long_are_soon_dealt_out_singly(dealer: Calla
         items: list[Any] = [Exchange(done, inside=compute) for _ in range(8)]
         one.submit(items)
         all_run_once(items, done)
-    assert one.lane._singly_until > monotonic()
+    assert one.lane.pace._singly_until > monotonic()
 
 
 def test_quick_exchanges_stay_in_rows(dealer: Callable[..., Dealer]) -> None:
@@ -362,7 +362,7 @@ def test_quick_exchanges_stay_in_rows(dealer: Callable[..., Dealer]) -> None:
         items: list[Any] = [Exchange(done) for _ in range(16)]
         one.submit(items)
         all_run_once(items, done)
-    assert one.lane._singly_until == 0.0
+    assert one.lane.pace._singly_until == 0.0
 
 
 def test_a_lane_that_stops_with_rows_ends_every_worker(full: bool) -> None:

@@ -146,7 +146,7 @@ def test_who_has_stepped_back_runs_no_quick_handlers_any_more(serve: Callable[..
         assert wait_until(lambda: lane.resting == lane.size)
         back = [worker for worker in lane.workers if worker.stepped_back]
         assert back
-        lane._singly_until = 0.0  # in rows from now on
+        lane.pace._singly_until = 0.0  # in rows from now on
         clients[0].get("/quick")
         assert not [worker for worker in lane._runners if worker.stepped_back]
         assert not [worker for worker in back if worker.is_runner]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from siphon.threads import blocking
+from siphon.threads import blocking, staff
 from siphon.threads.blocking import BlockingLane
 from tests.service import refuse_threads
 from tests.stress.leaks import wait_until
@@ -64,7 +64,7 @@ def test_quick_handlers_are_run_by_the_same_few_workers(serve: Callable[..., Ser
         names |= {client.answer().body for client in clients}
     lane = service.server._lanes.blocking
     assert names <= {worker.name.encode() for worker in lane.workers}
-    assert len(names) <= 2 * lane._runners_max, "a few, and those that have relieved them"
+    assert len(names) <= 2 * lane.runners_max, "a few, and those that have relieved them"
     assert lane.size == 8
     for client in clients:
         client.close()
@@ -118,7 +118,8 @@ def test_where_not_even_the_first_worker_can_be_started_what_waits_is_run_once_o
     lane = BlockingLane(1, 8, 8, runners=2)
     items = [Noted(), Noted()]
     now = monotonic()
-    monkeypatch.setattr(blocking, "monotonic", lambda: now)
+    for module in (blocking, staff):
+        monkeypatch.setattr(module, "monotonic", lambda: now)
     with monkeypatch.context() as refusing:
         refuse_threads(refusing)
         assert lane.submit(cast("list[Exchange]", items[:1])) == []
