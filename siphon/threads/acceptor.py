@@ -75,7 +75,7 @@ class Acceptor(Reader, Daemon):
         self._wakeup.set()
 
     def fail(self, error: BaseException) -> None:
-        """Ends the thread with ``error``, which a loop has met while it read connections of this."""
+        """Ends the thread with ``error``, which another has met while it read connections of this."""
         with self._lock:
             self._failure = error
             self._woken = True

@@ -44,7 +44,7 @@ class Admission:
                 # Only the first is sure to be waited for; the poller tells of the next.
                 if number:
                     return
-                self._acceptor.recall()  # or those that are lent to loops would not be among them
+                self._acceptor.recall()  # or those that are lent would not be among them
                 if not (self._make_room(listener) and listener.enter()):
                     self._pause(fd, f"max_connections ({listener.settings.max_connections}) reached")
                     return

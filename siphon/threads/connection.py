@@ -52,7 +52,7 @@ OWNER_NEEDED: Final = 2  # the owner has something left to do
 
 
 class Owner(Protocol):
-    """Whoever reads a connection, flushes and closes it: an acceptor, a loop's reader, or a test."""
+    """Whoever reads a connection, flushes and closes it: an acceptor, what it lends to, or a test."""
 
     @property
     def lanes(self) -> Lanes:
@@ -72,8 +72,8 @@ class Owner(Protocol):
 class Connection:
     """An HTTP/1 connection, over a channel that may be TLS.
 
-    Its owner reads, flushes and closes: an acceptor, or the reader of a loop. Any other thread may call
-    ``answer`` and ``kick_owner``, and nothing else.
+    Its owner reads, flushes and closes: an acceptor, or the reader of a loop or a runner. Any other thread
+    may call ``answer`` and ``kick_owner``, and nothing else.
     ``lock`` guards ``state``, ``exchange.claimed``, ``answered_at``, ``unsent``, ``kick_wanted``,
     ``broken``, ``end_of_input`` and the descriptor: whoever sends holds it, and so does the owner when it
     closes, so that nobody can write into a descriptor that has been given away. Under it there is one
@@ -157,7 +157,7 @@ class Connection:
             if settings.proxy_protocol and settings.tls is None
             else Incoming(listener.limits, listener.buffered)
         )
-        # All of them, and those in a row that were for a loop: those that its acceptor has read.
+        # All of them, and those in a row that were for one lane, below 0 for workers: see Lending.
         self.requests = self.streak = 0
         self.reading = True
         # The events that its poller watches, and its slot on the wheel; -1 where they do not know it.

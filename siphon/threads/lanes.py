@@ -79,10 +79,7 @@ class Lanes:
 
         ``owner``: the acceptor that calls, and has made them.
         """
-        loads = [worker.load for worker in self.loops]
-        refused = self._leave_out(for_loops, for_workers, sum(loads))
-        if for_loops:
-            self._submit_to_loops(owner, for_loops, loads)
+        refused = self._submit_to_loops(owner, for_loops, for_workers)
         if for_workers:
             refused += self.blocking.submit(for_workers, owner)
         return refused
@@ -104,10 +101,7 @@ class Lanes:
 
         That is what is left of ``for_workers`` then. ``owner``: its reader.
         """
-        loads = [worker.load for worker in self.loops]
-        refused = self._leave_out(for_loops, for_workers, sum(loads))
-        if for_loops:
-            self._submit_to_loops(owner, for_loops, loads)
+        refused = self._submit_to_loops(owner, for_loops, for_workers)
         if for_workers:
             refused += self.blocking.admit(for_workers)
         return refused
@@ -126,12 +120,19 @@ class Lanes:
             del for_workers[left:]
         return refused
 
-    def _submit_to_loops(self, owner: Owner, exchanges: list[Exchange], loads: list[int]) -> None:
-        for number, dealt in deal(exchanges, loads):
-            worker = self.loops[number]
-            for exchange in dealt:
-                exchange.loop_worker = worker
-            worker.submit_batch(Batch(owner, dealt))
+    def _submit_to_loops(
+        self, owner: Owner, for_loops: list[Exchange], for_workers: list[Exchange]
+    ) -> list[Exchange]:
+        """Hands over what is for loops, once what is too much is out of both, and returns that."""
+        loads = [worker.load for worker in self.loops]
+        refused = self._leave_out(for_loops, for_workers, sum(loads))
+        if for_loops:
+            for number, dealt in deal(for_loops, loads):
+                worker = self.loops[number]
+                for exchange in dealt:
+                    exchange.loop_worker = worker
+                worker.submit_batch(Batch(owner, dealt))
+        return refused
 
     def move_to_loop(self, exchange: Exchange, turn: int) -> bool:
         """Hands an exchange from its blocking worker to a loop; False where it has ended meanwhile.
