@@ -12,7 +12,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, final
 
 from siphon.journal import journal
 from siphon.messages import Request, Response, plain
@@ -137,6 +137,7 @@ def _own_answer(endpoint: NotFound | MethodNotAllowed | Options) -> OwnAnswer:
     return OwnAnswer(404, "not found\n", None)
 
 
+@final
 class Paused:
     """Where a blocking worker had to stop: the next step belongs on a loop.
 

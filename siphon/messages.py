@@ -31,6 +31,8 @@ class Head(Protocol):
     """What a Request reads of the head that the wire parsed."""
 
     @property
+    def method(self) -> str: ...
+    @property
     def target(self) -> str: ...
 
     def fields(self) -> list[tuple[bytes, bytes]]:
@@ -43,7 +45,6 @@ class Head(Protocol):
 class Source(Protocol):
     """What a Request reads from: an exchange on a connection, or a test's."""
 
-    method: str
     path_params: dict[str, str] | None
 
     @property
@@ -238,16 +239,19 @@ class Request:
     middleware to the handler.
     """
 
-    __slots__ = ("__dict__", "_source", "method")
+    __slots__ = ("__dict__", "_source")
     # Made when they are first asked for.
     _headers: dict[str, str] | None = None
     _query: list[tuple[str, str]] | None = None
     _asked: Asked | None = None
 
     def __init__(self, source: Source) -> None:
-        self.method = source.method
-        """The method as received; it stays ``"HEAD"`` where a GET handler answers it."""
         self._source = source
+
+    @property
+    def method(self) -> str:
+        """The method as received; it stays ``"HEAD"`` where a GET handler answers it."""
+        return self._source.head.method
 
     @property
     def raw_path(self) -> str:

@@ -219,6 +219,7 @@ class Head:
     """The head of a request, as the wire gives it."""
 
     def __init__(self, target: str, *fields: tuple[bytes, bytes]) -> None:
+        self.method = "GET"
         self.target = target
         self._fields = list(fields)
 
@@ -241,7 +242,6 @@ class Source:
     client_certificate: ClientCertificate | None = None
     body: bytes = b"body"
     disconnected: bool = False
-    method: str = "GET"
 
 
 def made(target: str = "/", *fields: tuple[bytes, bytes], trusted: str | None = None) -> Request:

@@ -108,6 +108,7 @@ def response_of(message: bytes) -> Response:
 class _GivenHead:
     """A head that was never received."""
 
+    method: str
     target: str
     pairs: tuple[tuple[str, str], ...]
 
@@ -122,7 +123,6 @@ class _GivenHead:
 class _Given:
     """What a MockRequest reads from."""
 
-    method: str
     head: _GivenHead
     body: bytes
     path_params: dict[str, str] | None
@@ -165,10 +165,9 @@ class MockRequest(Request):
         query = f"?{urlencode(query_params, doseq=True)}" if query_params else ""
         check_method(method)
         pairs = tuple(map(_received, [] if headers is None else Headers(headers).pairs))
-        head = _GivenHead(quote(path) + query, pairs)
+        head = _GivenHead(method.upper(), quote(path) + query, pairs)
         super().__init__(
             _Given(
-                method.upper(),
                 head,
                 _content(body),
                 path_params,

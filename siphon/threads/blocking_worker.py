@@ -81,8 +81,8 @@ class BlockingWorker(Daemon):
         # Written by this thread alone: what it is at and since when, for those who look on.
         self.item: Item | None = None
         self.began = 0.0
-        self.finished = 0
         self.finished_exchanges = 0
+        self.finished_others = 0
         # Long items in a row that computed; and whether it is behind those that serve.
         self._long_items = 0
         self.stepped_back = False
@@ -114,8 +114,8 @@ class BlockingWorker(Daemon):
         except Exception as error:  # noqa: BLE001 - user code's errors are caught where they arise
             _log_bug(error)
         self.item = None
-        self.finished += 1
         self.finished_exchanges += item.counted
+        self.finished_others += not item.counted
         if monotonic() - began > _LONG_S:
             if not self.stepped_back:
                 self._note_long_item(began_cpu)
@@ -136,6 +136,11 @@ class BlockingWorker(Daemon):
                 self._lane.drop_runner(self)
 
     # Rows --------------------------------------------------------------------------------------
+
+    @property
+    def finished(self) -> int:
+        """Items that it has worked on. A moment's figure, from any thread."""
+        return self.finished_exchanges + self.finished_others
 
     @property
     def waiting(self) -> int:
@@ -231,29 +236,32 @@ class BlockingWorker(Daemon):
 
         ``watched``: tells the lane of each exchange whether it was. This thread alone.
         """
-        turns, finished, row_began = self._turns, self.finished, monotonic()
+        # Since when it is at one of them is looked at in tenths of a second: those before were quick.
+        self.began = row_began = began = monotonic()
+        turns = self._turns
+        first = finished = self.finished_exchanges
         exchange: Exchange | None = None
         while turns:
             try:
                 exchange = turns.pop()
             except IndexError:
                 break
-            self.began = monotonic()
             self.item = exchange
-            before = resource.getrusage(resource.RUSAGE_THREAD) if watched else None
+            before: resource.struct_rusage | None = None
+            if watched:
+                before, began = resource.getrusage(resource.RUSAGE_THREAD), monotonic()
             try:
-                if not exchange.goes_on_elsewhere(self):
+                if not exchange.goes_on_elsewhere(self) and exchange.body:
                     exchange.release_body()
             except Exception as error:  # noqa: BLE001 - as above
                 _log_bug(error)
-            self.finished += 1
-            self.finished_exchanges += 1
+            self.finished_exchanges = finished = finished + 1
             if before is not None:
-                self._lane.pace.note(quick=_was_quick(before, monotonic() - self.began))
+                self._lane.pace.note(quick=_was_quick(before, monotonic() - began))
         self.item = exchange = None
         if self.observes:
             self.records.settle()
-        return monotonic() - row_began <= _ROW_S * (self.finished - finished)
+        return monotonic() - row_began <= _ROW_S * (finished - first)
 
     # Reading -----------------------------------------------------------------------------------
 

@@ -36,19 +36,17 @@ if TYPE_CHECKING:
 class Exchange(Call):
     """A request on its way. One thread works on it at a time; any may call ``cancel``.
 
-    ``connection.lock`` guards ``claimed``, ``ended``, ``loop_worker`` and ``held``. ``task``,
+    ``connection.lock`` guards ``ended``, ``loop_worker`` and ``held``. ``task``,
     ``inner_tasks`` and ``visiting`` belong to the loop worker's thread.
     """
 
     __slots__ = (
         "began",
         "body",
-        "claimed",
         "connection",
         "handler",
         "head",
         "loop_worker",
-        "method",
         "path_params",
         "started",
     )
@@ -82,14 +80,13 @@ class Exchange(Call):
         now: float,
     ) -> None:
         self.connection = connection
-        self.head, self.body, self.method = head, body, head[0]
+        self.head, self.body = head, body
         if body:
             self.counted_bytes = len(body)
         # The chain is asked here, once: all threads share it.
         self.chain, self.handler, self.path_params = chain, chain.lone_handler, path_params
         self.started = now
         self.began = 0.0  # when a worker or a loop first turned to it, where that is recorded
-        self.claimed = False  # by whoever answers it, or sees to it that nobody will
         self.loop_worker: LoopWorker | None = None
 
     @property
@@ -105,7 +102,7 @@ class Exchange(Call):
     @property
     def label(self) -> str:
         """What is being worked on, for people."""
-        return f"{self.method} {self.head.target}"
+        return f"{self.head.method} {self.head.target}"
 
     @property
     def peer(self) -> str:
@@ -222,16 +219,18 @@ class Exchange(Call):
         request = Request(self)
         context = Context() if self.context is None else self.context
         handler = self.handler
+        outcome: Outcome
         try:
             if handler is None:
                 outcome = context.run(self.proceed_sync, 0, request)
             else:
-                result = context.run(handler, request)
-                outcome = result if type(result) is Response else self.outcome_of_lone(result)
+                outcome = context.run(handler, request)
+                if type(outcome) is not Response:
+                    outcome = self.outcome_of_lone(outcome)
         except BaseException as error:  # noqa: BLE001 - as on a loop
             self.fail(error, request, worker)
             return False
-        if isinstance(outcome, Response):
+        if type(outcome) is not Paused:
             self.answer(outcome, worker)
             return False
         # Not before: attributes that are set here make a dictionary, and the acceptor drops it; see Batch.
@@ -276,19 +275,19 @@ class Exchange(Call):
 
     def answer(self, response: Response, worker: Worker) -> None:
         """Encodes and sends ``response``, unless the exchange has been answered or is over."""
-        connection, head = self.connection, self.head
+        connection, head, now = self.connection, self.head, monotonic()
         # The head's fields by their place, see RequestHead: the method, the version, keep_alive.
         may_keep = head[3] and not connection.draining
         try:
             data, large_body, keep_alive = worker.encoder.encode(
-                response, head[0], head[2], may_keep, connection.server_header
+                response, head[0], head[2], may_keep, connection.server_header, now
             )
         except Exception as error:  # noqa: BLE001 - a subclass of Response may be anything
             what = error if isinstance(error, ResponseError) else traceback.format_exc().rstrip()
             journal.log("error", f"{self.label}: {what}")
             response = plain(500, "handler error\n")
-            data, large_body, keep_alive = self._encode(response, worker.encoder)
-        verdict = connection.answer(self, data, keep_alive, large_body)
+            data, large_body, keep_alive = self._encode(response, worker.encoder, now)
+        verdict = connection.answer(self, data, keep_alive, now, large_body)
         if large_body:
             os.sched_yield()  # the reader may wait for this processor: 1.08 times the throughput
         if verdict != SENT:
@@ -300,10 +299,12 @@ class Exchange(Call):
             # As in the encoder: without a property on the way.
             worker.records.note(self, response._status, len(response._body))
 
-    def _encode(self, response: Response, encoder: Encoder) -> tuple[bytes, bytes, bool]:
+    def _encode(self, response: Response, encoder: Encoder, now: float) -> tuple[bytes, bytes, bool]:
         connection, head = self.connection, self.head
         may_keep = head.keep_alive and not connection.draining
-        return encoder.encode(response, head.method, head.minor_version, may_keep, connection.server_header)
+        return encoder.encode(
+            response, head.method, head.minor_version, may_keep, connection.server_header, now
+        )
 
     def overrule(self, response: Response, encoder: Encoder, records: Records) -> int:
         """Claims and answers the exchange instead of its handler, and ends the work; as ``answer`` returns.
@@ -312,8 +313,9 @@ class Exchange(Call):
         """
         # Before the answer is out: what is still queued must not begin once it has been answered.
         self._end()
-        data, large_body, keep_alive = self._encode(response, encoder)
-        verdict = self.connection.answer(self, data, keep_alive, large_body)
+        now = monotonic()
+        data, large_body, keep_alive = self._encode(response, encoder, now)
+        verdict = self.connection.answer(self, data, keep_alive, now, large_body)
         if verdict != LATE:
             self.cancel()
             records.record(self, response.status, len(response.body))

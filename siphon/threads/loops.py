@@ -158,7 +158,9 @@ class LoopWorker(Daemon):
         assert task is not None
         response: Any
         turns, observes = self._turns, self.observes
-        references = getrefcount(task)
+        # Looked up once.
+        cancelling, references_to, weak_references_to = task.cancelling, getrefcount, getweakrefcount
+        references = references_to(task)
         while turns:
             exchange = turns.pop()
             if exchange.ended:
@@ -187,7 +189,7 @@ class LoopWorker(Daemon):
                     exchange.release_body()
             # Nothing of a request may be found by the next: not its context, nor what it has asked of its
             # task, nor that whoever has kept the task takes it for its own.
-            if context or task.cancelling() or getrefcount(task) != references or getweakrefcount(task):
+            if context or cancelling() or references_to(task) != references or weak_references_to(task):
                 return
             response = None  # nor is it kept while the next one waits for something
 

@@ -169,7 +169,6 @@ class Reader:
         connection.exchange = exchange = Exchange(connection, head, body, chain, path_params, now)
         # Nobody else knows the exchange yet, so none of this needs the lock.
         connection.state = RUNNING  # as after DISPATCHED: it was this thread's, and no answer awaited
-        connection.deadline = now + listener.request_timeout_s
         if chain.first_is_async:
             if connection.streak < 0:
                 connection.streak = 0
@@ -214,7 +213,7 @@ class Reader:
         """Ends a connection that does not speak this listener's protocol; ``data`` says so in its own."""
         connection.listener.log_once(why, connection.peer)
         connection.incoming.discard()
-        if connection.answer(None, data, False) == OWNER_NEEDED:
+        if connection.answer(None, data, False, self.now) == OWNER_NEEDED:
             self._attend(connection)
 
     def _count_turned_away(self, connection: Connection, fault: Fault) -> None:
@@ -333,7 +332,7 @@ class Reader:
         with connection.lock:
             connection.end_of_input = connection.kick_wanted = True
             state = connection.state
-            exchange = connection.unanswered
+            exchange = connection.exchange
         if state == IDLE and connection.incoming.begun:
             # Answered a moment ago, its worker's kick is still to come: more requests may have come whole.
             self._next_request(connection)
@@ -359,7 +358,7 @@ class Reader:
         """The connection's slot has come up: acts where its deadline has passed, else files it again."""
         with connection.lock:
             state = connection.state
-            exchange = connection.unanswered
+            exchange = connection.exchange
             connection.settle()
             passed = connection.deadline <= self.now
         if passed and exchange is not None:

@@ -46,7 +46,9 @@ class Records:
             del noted[: len(taken)]
             if cells is not None:
                 for exchange, status, _, ended in taken:
-                    cells.answered(exchange.chain.pattern, exchange.method, status, ended - exchange.started)
+                    # The method by its place, see RequestHead.
+                    seconds = ended - exchange.started
+                    cells.answered(exchange.chain.pattern, exchange.head[0], status, seconds)
             if lines is not None and taken:
                 lines.add_exchanges(taken)
 

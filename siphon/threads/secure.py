@@ -101,7 +101,8 @@ class SecureAcceptor(Acceptor):
         data, why = b"", f"a TLS connection has failed: {failure.why}"
         if failure.fault == "plain_http":
             response = plain(400, "this port speaks TLS: use https\n")
-            data, _, _ = self._encoder.encode(response, "", 1, False, connection.listener.server_header)
+            server_header = connection.listener.server_header
+            data, _, _ = self._encoder.encode(response, "", 1, False, server_header, self.now)
             why = "a client speaks plain HTTP to this port, which is TLS"
         self._turn_away(connection, data, why)
         if connection.state != CLOSED:

@@ -92,7 +92,8 @@ class Staff(ABC):
 
     def _room(self) -> int:
         """How many more items may come: ``queue_max`` wait and ``maximum`` run. ``_lock`` is held."""
-        finished = sum([worker.finished for worker in self._workers])
+        # Without the property: asked in each turn of those that read.
+        finished = sum([worker.finished_exchanges + worker.finished_others for worker in self._workers])
         return max(0, self._queue_max + self._maximum - (self._submitted - finished))
 
     def _may_grow(self) -> bool:

@@ -16,4 +16,7 @@ class Worker(Protocol):
     records: Records
     observes: bool
     """Whether its records want anything."""
-    finished: int
+
+    @property
+    def finished(self) -> int:
+        """What it has worked on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from math import inf
 from time import gmtime, time
 from typing import TYPE_CHECKING, Final
 
@@ -28,10 +29,12 @@ _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep",
 class Encoder:
     """Encodes responses. Each thread that answers has one of its own: its caches have no lock."""
 
-    __slots__ = ("_lines", "_second", "_with_server", "_without_server")
+    __slots__ = ("_fresh_until", "_lines", "_second", "_with_server", "_without_server")
 
     def __init__(self) -> None:
-        self._second = -1.0
+        # The second that the prefixes say, and how long it lasts, in monotonic seconds.
+        self._second = 0
+        self._fresh_until = -inf
         self._with_server: dict[int, bytes] = {}
         self._without_server: dict[int, bytes] = {}
         self._lines: dict[tuple[str, str], bytes] = {}
@@ -43,6 +46,7 @@ class Encoder:
         minor_version: int,
         keep_alive: bool,
         server_header: bool,
+        now: float,
     ) -> tuple[bytes, bytes, bool]:
         """The message, and whether the connection may be kept.
 
@@ -50,13 +54,11 @@ class Encoder:
         its head, and else empty.
 
         ``keep_alive`` is what the request and the server allow; the response's own
-        ``Connection: close`` ends it too. Raises ResponseError naming a header that cannot be sent.
+        ``Connection: close`` ends it too. ``now``: in monotonic seconds. Raises ResponseError naming a
+        header that cannot be sent.
         """
-        second = time() // 1  # a call of int() costs more
-        if second != self._second:
-            self._second = second
-            self._with_server.clear()
-            self._without_server.clear()
+        if now >= self._fresh_until:
+            self._begin_second(now)
         # A property or a method for these would take twice as long.
         status, headers, body = response._status, response._headers, response._body
         prefixes = self._with_server if server_header else self._without_server
@@ -64,7 +66,7 @@ class Encoder:
         if headers is not None and headers.pairs:
             fields, keep_alive, own_date, own_server, length = self._fields(headers.pairs, keep_alive)
             if own_date or own_server:
-                start = _start(status, None if own_date else second, server_header and not own_server)
+                start = _start(status, None if own_date else self._second, server_header and not own_server)
         else:
             fields, length = b"", None
         if not keep_alive:
@@ -79,6 +81,14 @@ class Encoder:
         if size >= _APART_BYTES:
             return b"%b%bContent-Length: %d\r\n\r\n" % (start, fields, size), body, keep_alive
         return b"%b%bContent-Length: %d\r\n\r\n%b" % (start, fields, size, body), b"", keep_alive
+
+    def _begin_second(self, now: float) -> None:
+        """Looks at the wall clock, which may have been set, once a second."""
+        wall_clock_s = time()
+        self._second = int(wall_clock_s)
+        self._fresh_until = now + 1.0 - wall_clock_s % 1.0
+        self._with_server.clear()
+        self._without_server.clear()
 
     def _start(self, status: int, server_header: bool) -> bytes:
         start = _start(status, self._second, server_header)
@@ -116,10 +126,10 @@ class Encoder:
         return b"".join(lines), keep_alive, "date" in own, "server" in own, length
 
 
-def _start(status: int, second: float | None, server_header: bool) -> bytes:
+def _start(status: int, second: int | None, server_header: bool) -> bytes:
     text = f"HTTP/1.1 {status} {reason_phrase(status)}\r\n"
     if second is not None:
-        text += f"Date: {_date(int(second))}\r\n"
+        text += f"Date: {_date(second)}\r\n"
     if server_header:
         text += "Server: siphon\r\n"
     return text.encode("ascii")

@@ -33,12 +33,15 @@ class WireLimits:
 
 
 class Verdict(enum.Enum):
-    """What `scan` says when it has no head to give."""
+    """What `scan` says when it has no head to give: false, as no head is."""
 
     NEED_MORE = "need more"
     """The bytes so far may become a head that the scanner accepts."""
     DECLINE = "decline"
     """Not for the scanner: `Http1Reader` reads these bytes and judges them."""
+
+    def __bool__(self) -> Literal[False]:
+        return False
 
 
 NEED_MORE: Final = Verdict.NEED_MORE
@@ -48,7 +51,6 @@ type Scanned = RequestHead | Literal[Verdict.NEED_MORE, Verdict.DECLINE]
 
 # Literals, hence immortal: a shared string costs no contended reference count.
 _METHODS: Final[dict[bytes, str]] = {
-    b"GET": "GET",
     b"HEAD": "HEAD",
     b"POST": "POST",
     b"PUT": "PUT",
@@ -199,8 +201,12 @@ def scan(buffer: bytes, limits: WireLimits, start: int = 0, last: RequestHead | 
     size = end - start
     if size > limits.unquestioned_bytes and _is_over(limits, size, target, block):
         return DECLINE
-    # On 3.13 a dictionary's `get` would lock.
-    name = _METHODS[method] if method in _METHODS else method.decode("ascii")
+    if method == b"GET":  # as most are
+        name = "GET"
+    elif method in _METHODS:  # on 3.13 a dictionary's `get` would lock
+        name = _METHODS[method]
+    else:
+        name = method.decode("ascii")
     parts = (name, target.decode("ascii"), 1, keep_alive, content_length, end, block)
     return _new_tuple(RequestHead, parts)
 

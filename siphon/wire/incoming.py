@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from siphon.errors import RequestRefused
-from siphon.wire.head import DECLINE, NEED_MORE, RequestHead, scan
+from siphon.wire.head import NEED_MORE, RequestHead, scan
 
 if TYPE_CHECKING:
     from siphon.wire.budget import Budget
@@ -82,24 +82,25 @@ class Incoming:
         ``discard`` is to be called after that.
         """
         buffer, start = data, 0
-        if not self.is_empty:
+        is_empty = self.is_empty
+        if not is_empty:
             if self._reader is not None:
                 return self._read(self._reader, data)
             if self._head is not None:
                 return self._collect(self._head, data)
-            self.is_empty = not (self.buffer or self._body or self._counted_bytes)
-            if not self.is_empty:
+            self.is_empty = is_empty = not (self.buffer or self._body or self._counted_bytes)
+            if not is_empty:
                 buffer, start = self._joined(data), self._begin
         last = self._last
         head = scan(buffer, self._limits, start, last)
-        if head is NEED_MORE or head is DECLINE:
+        if not head:
             self.is_empty = False
             return self._not_accepted(head is NEED_MORE, buffer, data)
         length, begin = head[4], head[5]
         worth_it = _REMEMBERED_MIN_BYTES <= begin - start <= _REMEMBERED_MAX_BYTES
         if worth_it and (last is None or head[6] is not last[6]):
             self._last = head
-        if self.is_empty and not length and begin == len(buffer):
+        if is_empty and not length and begin == len(buffer):
             return head
         self.is_empty = False
         return self._cut_off(head, buffer)

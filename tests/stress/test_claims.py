@@ -112,7 +112,7 @@ def test_of_many_claims_at_once_one_wins(
         for _ in range(rounds):
             start.wait(30)
             connection, exchange = contested[-1]
-            verdicts.put((number, connection.answer(exchange, data, True)))
+            verdicts.put((number, connection.answer(exchange, data, True, 0.0)))
 
     threads = [threading.Thread(target=claim, args=[number]) for number in range(claimers)]
     for thread in threads:
@@ -140,8 +140,8 @@ def _running(service: Service, requests: int) -> tuple[Connection, Exchange]:
         lambda: [one.requests for one in open_connections(service.server)] == [requests], every_s=0.0005
     )
     (connection,) = open_connections(service.server)
-    assert wait_until(lambda: connection.unanswered is not None, every_s=0.0005)
-    exchange = connection.unanswered
+    assert wait_until(lambda: connection.exchange is not None, every_s=0.0005)
+    exchange = connection.exchange
     assert exchange is not None
     return connection, exchange
 

@@ -224,7 +224,7 @@ def test_input_that_comes_with_the_answer_is_not_overlooked(storm: Callable[...,
         assert standing.looked_at.wait(30)
         service.module.gate.set()
         # The answer waits for the acceptor; without the lock it would be out by now, and no kick with it.
-        overtaken = wait_until(lambda: connection.unanswered is None, 0.3)
+        overtaken = wait_until(lambda: connection.exchange is None, 0.3)
         gate.set()
         assert not overtaken
         assert client.answer().body == b"first"

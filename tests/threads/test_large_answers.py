@@ -71,7 +71,7 @@ def test_a_body_follows_its_head_wherever_the_socket_stops(takes: list[int]) -> 
     sock = NarrowSocket(takes)
     connection = Connection(Cleartext(sock), "unix:0", SITE, Nobody(), 0.0)
     connection.state = RUNNING
-    verdict = connection.answer(None, HEAD, True, BODY)
+    verdict = connection.answer(None, HEAD, True, 0.0, BODY)
     while verdict == OWNER_NEEDED:
         verdict = connection.flush()
     assert verdict == SENT

@@ -31,7 +31,7 @@ class Answered:
 
     def __init__(self) -> None:
         self.chain = Pattern()
-        self.method = "GET"
+        self.head = ("GET",)
         self.started = 0.0
 
 

@@ -26,7 +26,7 @@ def sent(
     keep_alive: bool = True,
     server_header: bool = True,
 ) -> tuple[bytes, bool]:
-    encoded = Encoder().encode(response, method, minor_version, keep_alive, server_header)
+    encoded = Encoder().encode(response, method, minor_version, keep_alive, server_header, 0.0)
     return encoded[0] + encoded[1], encoded[2]
 
 
@@ -135,14 +135,22 @@ def test_the_date_is_now_and_made_once_a_second(monkeypatch: pytest.MonkeyPatch)
         made.append(second)
         return "a date"
 
-    seconds = [1_000.25, 1_000.5, 1_000.99, 1_001.0, 1_001.5]
+    # The monotonic clock is 990 s behind; then the wall clock is set back by 700 s.
+    seconds = [
+        (1_000.25, 10.25),
+        (1_000.5, 10.5),
+        (1_000.99, 10.99),
+        (1_001.0, 11.0),
+        (301.5, 11.5),
+        (302.0, 12.0),
+    ]
     monkeypatch.setattr(encode, "_date", date)
-    monkeypatch.setattr(encode, "time", lambda: seconds[0])
+    monkeypatch.setattr(encode, "time", lambda: seconds[0][0])
     encoder = Encoder()
     while seconds:
-        assert b"\r\nDate: a date\r\n" in encoder.encode(Response(), "GET", 1, True, True)[0]
+        assert b"\r\nDate: a date\r\n" in encoder.encode(Response(), "GET", 1, True, True, seconds[0][1])[0]
         del seconds[0]
-    assert made == [1_000, 1_001]
+    assert made == [1_000, 1_001, 302]
 
 
 @given(st.integers(0, 253_402_300_799))
@@ -174,14 +182,14 @@ def test_the_scripts_date_and_server_take_the_place_of_siphons(server_header: bo
 def test_an_encoder_keeps_its_two_kinds_of_answers_apart(server_header: bool) -> None:
     encoder = Encoder()
     for kind in (True, False, server_header, True):
-        assert (b"Server" in encoder.encode(Response(), "GET", 1, True, kind)[0]) is kind
+        assert (b"Server" in encoder.encode(Response(), "GET", 1, True, kind, 0.0)[0]) is kind
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("size", [0, 65_535, 65_536, 1_000_000])
 def test_a_large_body_is_not_copied_behind_its_head(size: int, method: str) -> None:
     body = b"x" * size
-    data, large_body, _ = Encoder().encode(Response(body=body), method, 1, True, True)
+    data, large_body, _ = Encoder().encode(Response(body=body), method, 1, True, True, 0.0)
     head, read_body = read(data + large_body, method)
     assert dict(head.headers)[b"content-length"] == b"%d" % size
     assert read_body == (body if method == "GET" else b"")
@@ -258,8 +266,8 @@ def test_a_field_that_would_split_the_response_is_refused_by_name(name: str, val
     encoder = Encoder()
     for _ in range(2):  # a refused field is not remembered as a good one
         with pytest.raises(ResponseError, match=re.escape(repr(name))):
-            encoder.encode(Response(headers=[("A", "b"), (name, value)]), method, 1, True, True)
-    assert encoder.encode(Response(headers={"A": "b"}), method, 1, True, True)[2]
+            encoder.encode(Response(headers=[("A", "b"), (name, value)]), method, 1, True, True, 0.0)
+    assert encoder.encode(Response(headers={"A": "b"}), method, 1, True, True, 0.0)[2]
 
 
 NAMES = st.one_of(
@@ -307,7 +315,7 @@ def test_an_encoder_that_has_seen_a_field_sends_it_alike(pairs: list[tuple[str, 
     outcomes = []
     for _ in range(3):
         try:
-            data, _, _ = encoder.encode(Response(headers=pairs), "GET", 1, True, False)
+            data, _, _ = encoder.encode(Response(headers=pairs), "GET", 1, True, False, 0.0)
             outcomes.append(fields(data))
         except ResponseError as error:
             outcomes.append([("error", str(error))])
