@@ -111,7 +111,7 @@ class InProcessServer:
         if path_params is not None:
             found = dict(path_params)
         body = connection.incoming.take_body()
-        connection.requests += 1
+        connection.requests_left -= 1
         exchange = HarnessExchange(connection, head, body, chain, found, now)
         exchange.deadline = now + site.request_timeout_s
         exchange.error = None

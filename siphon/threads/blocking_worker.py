@@ -56,6 +56,8 @@ class BlockingWorker(Daemon):
     all of them would cost a quick sync handler a sixth of its throughput.
     """
 
+    # What each exchange writes to: in the dictionary of a Thread, which is a large one, that takes longer.
+    __slots__ = ("finished_exchanges", "item")
     gate: Gate
 
     def __init__(self, lane: BlockingLane, number: int, records: Records) -> None:

@@ -105,7 +105,7 @@ class Connection:
         "peer",
         "reading",
         "recv",
-        "requests",
+        "requests_left",
         "scheme",
         "sent_bytes",
         "server_header",
@@ -158,8 +158,9 @@ class Connection:
             if settings.proxy_protocol and settings.tls is None
             else Incoming(listener.limits, listener.buffered)
         )
-        # All of them, and those in a row that were for one lane, below 0 for workers: see Lending.
-        self.requests = self.streak = 0
+        # How many more may come; and those in a row that were for one lane, below 0 for workers: see Lending.
+        self.requests_left = listener.keep_alive_requests
+        self.streak = 0
         self.reading = True
         # The events that its poller watches, and its slot on the wheel; -1 where they do not know it.
         self.watched = self.slot = -1
@@ -179,7 +180,7 @@ class Connection:
         response = plain(error.status, f"{error.reason}\n", *error.fields)
         now = monotonic()
         data, large_body, _ = encoder.encode(response, method, 1, False, self.server_header, now)
-        self.requests += 1
+        self.requests_left -= 1
         if records.cells is not None:
             records.cells.answered(NONE, NONE, response.status, 0.0)
         if records.lines is not None:
@@ -255,7 +256,7 @@ class Connection:
         """The first bytes of a request are there. The owner alone."""
         self.state = after(self.state, HEAD_BEGUN)
         # Absolute: a head that drips in does not move it. The first one's time runs from the accept.
-        if self.requests:
+        if self.has_asked:
             self.deadline = now + self.listener.header_timeout_s
 
     def body_arrives(self, now: float) -> None:
@@ -336,7 +337,7 @@ class Connection:
         """
         if self.exchange is not None:
             self.deadline = self.exchange.started + self.listener.request_timeout_s
-        elif self.state == IDLE and self.requests and not self._hurried:
+        elif self.state == IDLE and self.has_asked and not self._hurried:
             self.deadline = self.answered_at + self.keep_alive_timeout_s
         elif self.unsent is not None:
             # The poller tells of room for more when a third of the socket's buffer is free, which may take a
@@ -346,9 +347,14 @@ class Connection:
                 self._delivered_bytes = delivered_bytes
                 self.deadline = monotonic() + self.listener.write_timeout_s
 
+    @property
+    def has_asked(self) -> bool:
+        """A request has come. The owner alone."""
+        return self.requests_left < self.listener.keep_alive_requests
+
     def is_silent(self) -> bool:
         """Nothing of a first request has come yet. The owner alone."""
-        return self.requests == 0 and not self.incoming.begun
+        return not self.has_asked and not self.incoming.begun
 
     def is_idle(self) -> bool:
         """Between two requests with nothing buffered; not before the first. The owner alone.
@@ -357,7 +363,7 @@ class Connection:
         """
         with self.lock:
             self.settle()
-            return self.state == IDLE and self.requests > 0 and not self.incoming.begun
+            return self.state == IDLE and self.has_asked and not self.incoming.begun
 
     def hurry(self, now: float) -> bool:
         """Gives a connection that waits for a request a moment only, since one may be on its way.

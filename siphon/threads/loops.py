@@ -46,6 +46,9 @@ class LoopWorker(Daemon):
     drops, and wakes through a socket that asyncio reads twice, which took a twentieth of the time of a hello.
     """
 
+    # What each exchange writes to: in the dictionary of a Thread, which is a large one, that takes longer.
+    __slots__ = ("finished",)
+
     def __init__(self, number: int, records: Records, context: Context | None = None) -> None:
         """``context``: what every task begins with; nothing unless given."""
         super().__init__(f"siphon-loop-{number}")

@@ -158,8 +158,8 @@ class Reader:
         except RequestRefused as error:
             self._refuse(connection, error, "" if head is None else head[0])
             return
-        connection.requests = requests = connection.requests + 1
-        if requests >= listener.keep_alive_requests:
+        connection.requests_left = left = connection.requests_left - 1
+        if left <= 0:
             connection.draining = True
         body = b""
         if not incoming.is_empty:

@@ -73,7 +73,7 @@ class Encoder:
             fields += b"Connection: close\r\n"
         elif minor_version == 0:
             fields += b"Connection: keep-alive\r\n"
-        if method == "HEAD" or status in (204, 205, 304):
+        if method == "HEAD" or (status != 200 and status in (204, 205, 304)):
             return start + fields + _bodyless_length(status, method, body, length) + b"\r\n", b"", keep_alive
         size = len(body)
         if length is not None and length != size:

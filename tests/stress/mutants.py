@@ -40,35 +40,35 @@ class Mutant(NamedTuple):
 
 
 # What one exchange may leave on a task that it shares.
-_TRACES: Final = "context or task.cancelling() or getrefcount(task) != references or getweakrefcount(task):"
+_TRACES: Final = "context or cancelling() or references_to(task) != references or weak_references_to(task):"
 
 MUTANTS: Final = (
     Mutant(
         "turn: a context is left to the next",
         "loops.py",
         _TRACES,
-        "task.cancelling() or getrefcount(task) != references or getweakrefcount(task):",
+        "cancelling() or references_to(task) != references or weak_references_to(task):",
         "threads/test_loops.py",
     ),
     Mutant(
         "turn: a cancellation is left to the next",
         "loops.py",
         _TRACES,
-        "context or getrefcount(task) != references or getweakrefcount(task):",
+        "context or references_to(task) != references or weak_references_to(task):",
         "threads/test_loops.py",
     ),
     Mutant(
         "turn: a task that is kept is left to the next",
         "loops.py",
         _TRACES,
-        "context or task.cancelling() or getweakrefcount(task):",
+        "context or cancelling() or weak_references_to(task):",
         "threads/test_loops.py",
     ),
     Mutant(
         "turn: a task that is watched is left to the next",
         "loops.py",
         _TRACES,
-        "context or task.cancelling() or getrefcount(task) != references:",
+        "context or cancelling() or references_to(task) != references:",
         "threads/test_loops.py",
     ),
     Mutant(

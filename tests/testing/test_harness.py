@@ -662,12 +662,13 @@ def fails(req): raise ValueError("broken")
     gc.collect()
     gc.disable()
     try:
-        for _ in range(10):
+        for _ in range(100):
             harness.request("GET", path)
         found = gc.collect()
     finally:
         gc.enable()
-    assert found == 0
+    # Threads of other tests may have left something; a request that does leaves an object at least.
+    assert found < 100
 
 
 def test_a_harness_that_nobody_closes_ends_its_threads_when_it_is_forgotten() -> None:

@@ -503,8 +503,12 @@ def test_a_connection_may_end_in_the_turn_that_has_read_its_request(
     def look_and_close(self: Reader, timeout_s: float | None) -> None:
         look_around(self, timeout_s)
         for exchange in self._for_loops + self._for_workers:
-            if isinstance(self, kind) and exchange.connection.requests > 5:
-                self.close_connection(exchange.connection)
+            connection = exchange.connection
+            if (
+                isinstance(self, kind)
+                and connection.requests_left < connection.listener.keep_alive_requests - 5
+            ):
+                self.close_connection(connection)
                 closed.set()
 
     with service.connect(timeout_s=5) as client, service.connect(timeout_s=5) as other:
