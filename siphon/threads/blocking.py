@@ -81,10 +81,10 @@ class BlockingLane(Staff):
         ``owner``: the acceptor that calls, and will ``look``; without one nothing is dealt out in rows.
         """
         with self._lock:
-            room = self._room()
+            room = self._room.take(len(exchanges))
             taken = exchanges[:room]
-            self._submitted += len(taken)
-            self._submitted_exchanges += len(taken)
+            self._submitted += room
+            self._submitted_exchanges += room
             fresh: list[BlockingWorker] = []
             runners = self._present_runners(fresh) if owner is not None else ()
         for worker in fresh:
@@ -97,12 +97,12 @@ class BlockingLane(Staff):
     def admit(self, exchanges: list[Exchange]) -> list[Exchange]:
         """Counts what one of its runners has read to run it itself; takes out what there is no room for."""
         with self._lock:
-            room = self._room()
-            refused = exchanges[room:]
-            if refused:
-                del exchanges[room:]
-            self._submitted += len(exchanges)
-            self._submitted_exchanges += len(exchanges)
+            room = self._room.take(len(exchanges))
+            self._submitted += room
+            self._submitted_exchanges += room
+        refused = exchanges[room:]
+        if refused:
+            del exchanges[room:]
         return refused
 
     @property
@@ -145,6 +145,7 @@ class BlockingLane(Staff):
             if not self._parked:
                 self._maximum = max(self._maximum, len(self._workers) + 1)
             self._inbox.appendleft(hook)
+            self._room.take(1)  # or more than there is
             self._submitted += 1
         self._wake_another()
         with self._lock:
@@ -156,7 +157,7 @@ class BlockingLane(Staff):
     def submit_visit(self, visit: Visit) -> bool:
         """Queues one visit of an exchange that runs on a loop; False where the queue is full."""
         with self._lock:
-            if not self._room():
+            if not self._room.take(1):
                 return False
             self._inbox.append(visit)
             self._submitted += 1
@@ -243,7 +244,10 @@ class BlockingLane(Staff):
             del item  # or it stays until another comes, and this thread drops it: see Batch
 
     def _run_turns(self, worker: BlockingWorker) -> None:
-        self.pace.watches = not worker.run_turns(watched=self.pace.watches)
+        watches = self.pace.watches
+        was_slow = not worker.run_turns(watched=watches)
+        if was_slow != watches:  # or all runners would write to it in each turn
+            self.pace.watches = was_slow
 
     def _run_own(self, worker: BlockingWorker, exchanges: list[Exchange]) -> bool:
         """Has ``worker`` run what it has read itself; whether that was anything. Its own thread."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 from siphon.config.cpus import usable_cpus
@@ -11,6 +12,7 @@ from siphon.threads.batch import Batch, deal
 from siphon.threads.blocking import BlockingLane
 from siphon.threads.loops import LoopWorker, start_loops
 from siphon.threads.records import Records
+from siphon.threads.room import Room
 
 if TYPE_CHECKING:
     from siphon.config.settings import ThreadSettings
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Lanes:
-    """Every worker of the process. Immutable after ``start``; any thread may call any method."""
+    """Every worker of the process. Any thread may call any method; ``_lock`` guards ``_room`` alone."""
 
     def __init__(
         self, settings: ThreadSettings, *, access_log: bool, dev: bool, tally: Tally | None = None
@@ -38,6 +40,8 @@ class Lanes:
             runners=usable_cpus(),
         )
         self.loops: tuple[LoopWorker, ...] = ()
+        self._lock = threading.Lock()
+        self._room = Room(self._count_room)
 
     def start(self, *, blocking: bool) -> None:
         """Starts the loops, and the first blocking workers where ``blocking``; raises StartError.
@@ -89,7 +93,7 @@ class Lanes:
 
         That is what is left of ``for_loops`` then. Sync ones are queued: a loop does not come by to look.
         """
-        refused = self._leave_out(for_loops, for_workers, sum([one.load for one in self.loops]))
+        refused = self._leave_out(for_loops, for_workers)
         if for_workers:
             refused += self.blocking.submit(for_workers)
         return refused
@@ -106,16 +110,19 @@ class Lanes:
             refused += self.blocking.admit(for_workers)
         return refused
 
-    def _leave_out(
-        self, for_loops: list[Exchange], for_workers: list[Exchange], on_loops: int
-    ) -> list[Exchange]:
-        """Takes out of both what would be more than ``max_in_flight`` with ``on_loops``, and returns it."""
-        room = self._settings.max_in_flight - on_loops - self.blocking.load
+    def _count_room(self) -> int:
+        return self._settings.max_in_flight - self.in_flight()
+
+    def _leave_out(self, for_loops: list[Exchange], for_workers: list[Exchange]) -> list[Exchange]:
+        """Takes out of both what would be more than ``max_in_flight``, and returns it."""
+        wanted = len(for_loops) + len(for_workers)
+        with self._lock:
+            room = self._room.take(wanted)
         refused: list[Exchange] = []
-        if len(for_loops) + len(for_workers) > room:
-            refused += for_loops[max(0, room) :]
-            del for_loops[max(0, room) :]
-            left = max(0, room - len(for_loops))
+        if room < wanted:
+            refused += for_loops[room:]
+            del for_loops[room:]
+            left = room - len(for_loops)
             refused += for_workers[left:]
             del for_workers[left:]
         return refused
@@ -124,10 +131,9 @@ class Lanes:
         self, owner: Owner, for_loops: list[Exchange], for_workers: list[Exchange]
     ) -> list[Exchange]:
         """Hands over what is for loops, once what is too much is out of both, and returns that."""
-        loads = [worker.load for worker in self.loops]
-        refused = self._leave_out(for_loops, for_workers, sum(loads))
+        refused = self._leave_out(for_loops, for_workers)
         if for_loops:
-            for number, dealt in deal(for_loops, loads):
+            for number, dealt in deal(for_loops, [worker.load for worker in self.loops]):
                 worker = self.loops[number]
                 for exchange in dealt:
                     exchange.loop_worker = worker

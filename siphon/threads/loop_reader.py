@@ -21,8 +21,9 @@ class LoopReader(LentReader):
     def __init__(self, acceptor: Acceptor, worker: LoopWorker) -> None:
         super().__init__(acceptor, worker.records, worker.encoder)
         self._worker = worker
-        # The loop's own.
+        # The loop's own: what has it look at deadlines, and when.
         self._timer: TimerHandle | None = None
+        self._timer_due = inf
 
     def on_loop(self, worker: LoopWorker) -> None:
         """Begins to watch, on the loop's own thread."""
@@ -53,10 +54,9 @@ class LoopReader(LentReader):
 
     def _set_timer(self) -> None:
         due = self._wheel.next_due
-        timer = self._timer
-        if timer is not None and (timer.when() > due or timer.when() <= self.now):
-            timer.cancel()
-            timer = None
-        if timer is None and due != inf:
-            timer = self._worker.loop.call_at(due, self._on_ready)
-        self._timer = timer
+        if self.now < self._timer_due <= due:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_due = due
+        self._timer = self._worker.loop.call_at(due, self._on_ready) if due != inf else None

@@ -9,6 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from siphon.errors import StartError
+from siphon.threads.room import Room
 
 if TYPE_CHECKING:
     from siphon.threads.blocking_worker import BlockingWorker, Item
@@ -29,6 +30,8 @@ class Staff(ABC):
         self._workers: list[BlockingWorker] = []
         self._submitted = 0
         self._submitted_exchanges = 0
+        # How many more items may come; ``_lock`` is held.
+        self._room = Room(self._count_room)
         self._paused_until = 0.0
 
     def start(self) -> None:
@@ -90,11 +93,10 @@ class Staff(ABC):
             return 0  # in a script that is all async; asked in each turn of an acceptor
         return self._submitted_exchanges - sum([worker.finished_exchanges for worker in self._workers])
 
-    def _room(self) -> int:
-        """How many more items may come: ``queue_max`` wait and ``maximum`` run. ``_lock`` is held."""
-        # Without the property: asked in each turn of those that read.
-        finished = sum([worker.finished_exchanges + worker.finished_others for worker in self._workers])
-        return max(0, self._queue_max + self._maximum - (self._submitted - finished))
+    def _count_room(self) -> int:
+        """``queue_max`` items wait and ``maximum`` run. ``_lock`` is held."""
+        finished = sum([worker.finished for worker in self._workers])
+        return self._queue_max + self._maximum - (self._submitted - finished)
 
     def _may_grow(self) -> bool:
         return len(self._workers) < self._maximum and monotonic() >= self._paused_until

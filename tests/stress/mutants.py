@@ -307,9 +307,30 @@ MUTANTS: Final = (
     Mutant(
         "blocking: submit has no lock",
         "blocking.py",
-        "        with self._lock:\n            room = self._room()\n            taken",
-        "        if True:\n            room = self._room()\n            taken",
+        "        with self._lock:\n            room = self._room.take(len(exchanges))\n            taken",
+        "        if True:\n            room = self._room.take(len(exchanges))\n            taken",
         "test_lanes.py",
+    ),
+    Mutant(
+        "lanes: room is taken without the lock",
+        "lanes.py",
+        "        with self._lock:\n            room = self._room.take(wanted)\n",
+        "        room = self._room.take(wanted)\n",
+        "test_lanes.py",
+    ),
+    Mutant(
+        "room: nothing is taken",
+        "room.py",
+        "        self._left -= wanted\n",
+        "",
+        "threads/test_room.py",
+    ),
+    Mutant(
+        "room: it is not counted anew",
+        "room.py",
+        "            self._left = max(0, self._count())\n",
+        "            self._left = max(self._left, 0)\n",
+        "threads/test_room.py",
     ),
     Mutant(
         "blocking: the queue has no bound",
@@ -860,8 +881,8 @@ MUTANTS: Final = (
     Mutant(
         "runner: the queue has no bound for what it reads",
         "blocking.py",
-        "                del exchanges[room:]\n",
-        "                pass\n",
+        "            del exchanges[room:]\n",
+        "            pass\n",
         "threads/test_runner_lending.py",
     ),
     Mutant(

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from siphon.config.settings import ThreadSettings
 from siphon.threads.blocking import BlockingLane
+from siphon.threads.lanes import Lanes
 from siphon.threads.loops import LoopWorker
 from siphon.threads.records import Records
+from siphon.threads.room import Room
 from tests.stress.leaks import wait_until
 from tests.stress.load import Load, Peer, Received, get, run_all
 
@@ -212,6 +215,36 @@ def test_the_queue_takes_what_its_bound_allows_and_no_more(
             assert done.get(timeout=PATIENCE_S).runs == 1
         assert wait_until(lambda: one.load == 0, every_s=0.001)
     assert done.empty()
+
+
+@pytest.mark.parametrize("submitters", [2, 4])
+def test_no_more_is_in_flight_than_is_allowed(submitters: int, full: bool) -> None:
+    """Many threads at once take what room there is: all of it, and no more."""
+    at_once = 3
+    allowed = at_once * (70_000 if full else 14_000)
+    lanes = Lanes(ThreadSettings(), access_log=False, dev=False)
+    rooms = iter([allowed])
+    lanes._room = Room(lambda: next(rooms, 0))
+    start = threading.Barrier(submitters)
+    let_in: SimpleQueue[int] = SimpleQueue()
+
+    def submit() -> None:
+        count = 0
+        start.wait(30)
+        while True:
+            exchanges: Items = [None] * at_once
+            refused = lanes._leave_out([], exchanges)
+            count += len(exchanges)
+            if refused:
+                let_in.put(count)
+                return
+
+    threads = [threading.Thread(target=submit) for _ in range(submitters)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sum(let_in.get(timeout=1) for _ in threads) == allowed
 
 
 def test_a_lane_that_stops_under_load_ends_every_worker(full: bool) -> None:
