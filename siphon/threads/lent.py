@@ -102,6 +102,11 @@ class Lent:
     def give_up(self) -> None:
         """Leaves the thread, which is held up, to what holds it."""
 
+    @property
+    def is_suspected(self) -> bool:
+        """It was found late, and the next look says whether it is held up."""
+        return self._late_since is not None
+
     def comes_round(self) -> None:
         """It is not late."""
         self._late_since = None

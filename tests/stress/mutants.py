@@ -886,6 +886,20 @@ MUTANTS: Final = (
         "threads/test_runner_lending.py",
     ),
     Mutant(
+        "runner: who is late is looked at again as seldom as ever",
+        "lending.py",
+        " and not lent.is_suspected\n",
+        "\n",
+        "threads/test_runner_lending.py",
+    ),
+    Mutant(
+        "runner: who has been held up is looked at no more often",
+        "lending.py",
+        "        self._well_since = now + self._last_pause_s\n",
+        "",
+        "threads/test_runner_lending.py",
+    ),
+    Mutant(
         "runner: what is read while rows are watched is lent",
         "lending.py",
         " and not self._pace.watches\n",

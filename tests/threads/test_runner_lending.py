@@ -288,6 +288,22 @@ def test_what_was_read_in_the_turn_that_is_held_up_is_run_by_others(
         assert blocked.answer().body == b"late"
 
 
+def test_who_has_gone_on_for_a_second_is_looked_at_more_seldom(serve: Callable[..., Service]) -> None:
+    lending = lending_of(serve(SCRIPT))
+    (lent, _) = lending._lent
+    often, seldom = lending.look_s, 4 * lending.look_s
+    began = lending._well_since
+    assert lending._next_look_s(lent, began + 0.9) == often
+    assert lending._next_look_s(lent, began + 1.0) == seldom
+    lent._late_since = began + 2.0, 0.0
+    assert lending._next_look_s(lent, began + 2.0) == often
+    lent.comes_round()
+    assert lending._next_look_s(lent, began + 2.0) == seldom
+    lending.recall(began + 2.0)
+    assert lending._next_look_s(lent, lending.open_from + 0.9) == often
+    assert lending._next_look_s(lent, lending.open_from + 1.0) == seldom
+
+
 def test_a_reader_that_nobody_looks_at_becomes_ready_before_several_are_run(
     serve: Callable[..., Service],
 ) -> None:
