@@ -358,14 +358,12 @@ class Request:
 
 def _pairs(query: str) -> list[tuple[str, str]]:
     """As ``urllib.parse.parse_qsl`` with blank values kept; a fifth of its time where nothing is escaped."""
+    if "+" in query:
+        query = query.replace("+", " ")
     pairs = [part.partition("=") for part in query.split("&") if part]
-    if "%" in query or "+" in query:
-        return [(_unescaped(name), _unescaped(value)) for name, _, value in pairs]
+    if "%" in query:
+        return [(unquote(name), unquote(value)) for name, _, value in pairs]
     return [(name, value) for name, _, value in pairs]
-
-
-def _unescaped(text: str) -> str:
-    return unquote(text.replace("+", " "))
 
 
 def _joined(fields: list[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -256,26 +256,39 @@ class _BuildOnce[T]:
 def _best[T](node: _Node[T], segments: list[str], index: int, values: list[str]) -> _Node[T] | None:
     """The node of the best pattern that matches the segments from ``index`` on, or None.
 
-    On success ``values`` has gained what the parameters stand for. A node is visited at most once,
-    since one path leads to it, so the work is bounded by the patterns, whatever the client sends.
+    On success ``values`` has gained what the parameters stand for, and else perhaps something. A node is
+    visited at most once, since one path leads to it, so the work is bounded by the patterns, whatever the
+    client sends.
     """
-    if index == len(segments):
-        return None if node.other is None else node
-    segment = segments[index]
-    if segment in node.static:
-        found = _best(node.static[segment], segments, index + 1, values)
-        if found is not None:
-            return found
-    if node.one is not None and segment:
-        values.append(segment)
-        found = _best(node.one, segments, index + 1, values)
-        if found is not None:
-            return found
-        values.pop()
-    if node.rest is not None and (rest := "/".join(segments[index:])):
-        values.append(rest)
-        return node.rest
-    return None
+    count = len(segments)
+    while index < count:
+        segment, index = segments[index], index + 1
+        static, one, rest = node.static, node.one, node.rest
+        if segment in static:
+            if one is None and rest is None:  # as nearly everywhere: there is nothing to come back for
+                node = static[segment]
+                continue
+            known = len(values)
+            found = _best(static[segment], segments, index, values)
+            if found is not None:
+                return found
+            del values[known:]
+        if one is not None and segment:
+            if rest is None:
+                values.append(segment)
+                node = one
+                continue
+            known = len(values)
+            values.append(segment)
+            found = _best(one, segments, index, values)
+            if found is not None:
+                return found
+            del values[known:]
+        if rest is not None and (tail := "/".join(segments[index - 1 :])):
+            values.append(tail)
+            return rest
+        return None
+    return None if node.other is None else node
 
 
 def _allow(methods: Iterable[str]) -> str:

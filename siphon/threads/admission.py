@@ -106,7 +106,7 @@ class Admission:
             # The rest of the list serves the next newcomers: each is looked at again before it goes.
             self._oldest[listener] = oldest
             deadline, connection = oldest.pop()
-            if connection.deadline == deadline and connection.is_idle():
+            if connection.is_idle() and connection.deadline == deadline:
                 self._acceptor.close_connection(connection)
                 return True
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from siphon.threads.hooks import HookRun
 
 LOOK_S: Final = 0.001
-"""How long a runner may be at one exchange while others wait in its row."""
+"""How long a runner may be at one exchange while others wait in a row that it was dealt."""
 # For so long no more workers are started where the system has had no thread or descriptor for one.
 _PAUSE_S: Final = 1.0
 # So many workers for one runner: the others are for what waits.

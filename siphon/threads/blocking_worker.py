@@ -238,7 +238,7 @@ class BlockingWorker(Daemon):
 
         ``watched``: tells the lane of each exchange whether it was. This thread alone.
         """
-        # Since when it is at one of them is looked at in tenths of a second: those before were quick.
+        # For all of them: who looks at it takes tenths of a second, and rows end before, or are relieved.
         self.began = row_began = began = monotonic()
         turns = self._turns
         first = finished = self.finished_exchanges

@@ -166,7 +166,8 @@ class Connection:
         self.watched = self.slot = -1
         self.body_since = now
         self._hurried = False
-        # When the owner must act, in monotonic seconds; what it does then depends on the state.
+        # When the owner must act, in monotonic seconds; what it does then depends on the state. While a
+        # request is worked on, or the next one awaited, it is only up to date once it is settled.
         self.deadline = now + listener.header_timeout_s
 
     def refuse(self, error: RequestRefused, encoder: Encoder, records: Records, method: str = "") -> int:

@@ -190,6 +190,7 @@ class Exchange(Call):
             if future.cancelled():
                 # Sync code cannot be stopped: until it ends its place in flight is taken.
                 self.loop_worker.abandoned += 1
+                self.lanes.take_place()
             raise
         finally:
             self.visiting.discard(task)

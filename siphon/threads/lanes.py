@@ -72,7 +72,8 @@ class Lanes:
 
     def in_flight(self) -> int:
         """Requests that wait or run on either lane; a slot is free when its work has ended."""
-        return sum([worker.load for worker in self.loops], self.blocking.load)
+        on_workers = self.blocking.load  # first: what moves on to a loop meanwhile is counted twice
+        return on_workers + sum([worker.load for worker in self.loops])
 
     def least_loaded(self) -> LoopWorker:
         """The loop with the least to do."""
@@ -113,9 +114,16 @@ class Lanes:
     def _count_room(self) -> int:
         return self._settings.max_in_flight - self.in_flight()
 
+    def take_place(self) -> None:
+        """Counts in what goes on beside its exchange, which another one's work has not been counted for."""
+        with self._lock:
+            self._room.take(1)
+
     def _leave_out(self, for_loops: list[Exchange], for_workers: list[Exchange]) -> list[Exchange]:
         """Takes out of both what would be more than ``max_in_flight``, and returns it."""
         wanted = len(for_loops) + len(for_workers)
+        if not wanted:
+            return []
         with self._lock:
             room = self._room.take(wanted)
         refused: list[Exchange] = []

@@ -30,8 +30,8 @@ _STREAK: Final = 4
 _PAUSE_S: Final = 10.0
 # And once a runner was, which a look of a millisecond finds of who has collected garbage, too.
 _FIRST_PAUSE_S: Final = 0.1
-# Where all has gone on for so long, who goes on is looked at so many times more seldom: each look takes a
-# processor from one of those that it looks at, and with four times as many the p99 is 1.2 times as long.
+# Where nothing was recalled for so long, who goes on is looked at so many times more seldom: each look takes
+# a processor from one of those that it looks at, and with four times as many the p99 is 1.2 times as long.
 _PROVEN_S: Final = 1.0
 _SELDOM: Final = 4
 # How late a look at a reader's deadlines may be.

@@ -11,9 +11,10 @@ if TYPE_CHECKING:
 class Room:
     """What is left under a bound; counted anew only once that seems to be too little.
 
-    What ends meanwhile leaves more, so it is never taken for more than it is: near the bound it is exact.
-    To ask all threads for what they have ended took as long in each turn as half a request. Whoever calls
-    holds a lock, always the same.
+    What ends meanwhile leaves more, so nobody is refused anything that there is room for, and nothing is let
+    in beyond the bound but what is taken and not submitted yet while another thread counts. To ask all
+    threads for what they have ended took as long in each turn as half a request. Whoever calls holds a
+    lock, always the same.
     """
 
     __slots__ = ("_count", "_left")

@@ -186,6 +186,7 @@ def scan(buffer: bytes, limits: WireLimits, start: int = 0, last: RequestHead | 
             return DECLINE
         method, target = line.groups()
         keep_alive, content_length = last[3], last[4]
+        fresh = b""
     else:
         # A bare LF before it fails the match; a shorter needle is faster.
         blank = buffer.find(b"\n\r\n", start)
@@ -204,8 +205,9 @@ def scan(buffer: bytes, limits: WireLimits, start: int = 0, last: RequestHead | 
             if content_length > limits.max_body_bytes:
                 return DECLINE
         keep_alive = connection is None or len(connection) != len(b"close")
+        fresh = block
     size = end - start
-    if size > limits.unquestioned_bytes and _is_over(limits, size, target, block):
+    if size > limits.unquestioned_bytes and _is_over(limits, size, target, fresh):
         return DECLINE
     if method == b"GET":  # as most are
         name = "GET"
@@ -218,6 +220,7 @@ def scan(buffer: bytes, limits: WireLimits, start: int = 0, last: RequestHead | 
 
 
 def _is_over(limits: WireLimits, size: int, target: bytes, block: bytes) -> bool:
+    """``block``: the fields that are not known to be few enough."""
     return (
         size > limits.max_header_bytes
         or len(target) > limits.max_target_bytes

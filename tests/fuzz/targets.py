@@ -173,7 +173,7 @@ def encoder(data: bytes) -> Iterable[Hashable]:
     keep = bool(number & 64)
     try:
         raw, large_body, kept = Encoder().encode(
-            response, method, int(number < 128), keep, server_header=keep
+            response, method, int(number < 128), keep, server_header=keep, now=0.0
         )
     except ResponseError as error:
         yield str(error).partition("'")[0]

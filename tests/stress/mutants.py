@@ -319,6 +319,13 @@ MUTANTS: Final = (
         "test_lanes.py",
     ),
     Mutant(
+        "admission: who was active since makes room",
+        "admission.py",
+        "            if connection.is_idle() and connection.deadline == deadline:\n",
+        "            if connection.deadline == deadline and connection.is_idle():\n",
+        "threads/test_deadlines.py",
+    ),
+    Mutant(
         "room: nothing is taken",
         "room.py",
         "        self._left -= wanted\n",

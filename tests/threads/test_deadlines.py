@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import ExitStack
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -210,6 +211,24 @@ def test_the_oldest_idle_connection_makes_room(serve: Callable[..., Service]) ->
         assert older.read_to_end() == b""
         assert younger.get("/hello").body == b"hello"
         assert silent.get("/hello").body == b"hello"
+
+
+def test_who_was_active_since_does_not_make_room(serve: Callable[..., Service]) -> None:
+    """Who goes next is known from the first newcomer on, unless it asks for something meanwhile."""
+    service = serve(SCRIPT, max_connections=4)
+    with ExitStack() as stack:
+        oldest, older, old, young = [stack.enter_context(service.connect()) for _ in range(4)]
+        for client in (oldest, older, old, young):
+            client.get("/hello")
+            assert wait_until(lambda: service.server._lanes.in_flight() == 0)
+        newcomers = [stack.enter_context(service.connect())]
+        assert newcomers[0].get("/hello").body == b"hello"
+        assert oldest.read_to_end() == b""
+        older.get("/hello")
+        newcomers.append(stack.enter_context(service.connect()))
+        assert newcomers[1].get("/hello").body == b"hello"
+        assert old.read_to_end() == b""
+        assert [client.get("/hello").body for client in (older, young)] == [b"hello"] * 2
 
 
 def test_newcomers_wait_where_nobody_is_idle(serve: Callable[..., Service]) -> None:
