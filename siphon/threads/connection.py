@@ -136,8 +136,7 @@ class Connection:
         self.draining = owner.draining
         self.lock = threading.Lock()
         self.state = IDLE
-        # The one that waits for its answer. Who claims it, to answer it or to see to it that nobody does,
-        # takes it off.
+        # The one that waits for its answer: who claims it takes it off.
         self.exchange: Exchange | None = None
         # In monotonic seconds. A deadline would be the owner's float, which another thread drops.
         self.answered_at = now
@@ -159,15 +158,13 @@ class Connection:
             else Incoming(listener.limits, listener.buffered)
         )
         # How many more may come; and those in a row that were for one lane, below 0 for workers: see Lending.
-        self.requests_left = listener.keep_alive_requests
-        self.streak = 0
+        self.requests_left, self.streak = listener.keep_alive_requests, 0
         self.reading = True
         # The events that its poller watches, and its slot on the wheel; -1 where they do not know it.
         self.watched = self.slot = -1
         self.body_since = now
         self._hurried = False
-        # When the owner must act, in monotonic seconds; what it does then depends on the state. While a
-        # request is worked on, or the next one awaited, it is only up to date once it is settled.
+        # When the owner must act, in monotonic seconds, once that is settled; how depends on the state.
         self.deadline = now + listener.header_timeout_s
 
     def refuse(self, error: RequestRefused, encoder: Encoder, records: Records, method: str = "") -> int:

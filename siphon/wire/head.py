@@ -186,7 +186,6 @@ def scan(buffer: bytes, limits: WireLimits, start: int = 0, last: RequestHead | 
             return DECLINE
         method, target = line.groups()
         keep_alive, content_length = last[3], last[4]
-        fresh = b""
     else:
         # A bare LF before it fails the match; a shorter needle is faster.
         blank = buffer.find(b"\n\r\n", start)
@@ -205,18 +204,18 @@ def scan(buffer: bytes, limits: WireLimits, start: int = 0, last: RequestHead | 
             if content_length > limits.max_body_bytes:
                 return DECLINE
         keep_alive = connection is None or len(connection) != len(b"close")
-        fresh = block
     size = end - start
+    fresh = block if last is None else b""
     if size > limits.unquestioned_bytes and _is_over(limits, size, target, fresh):
         return DECLINE
-    if method == b"GET":  # as most are
-        name = "GET"
-    elif method in _METHODS:  # on 3.13 a dictionary's `get` would lock
-        name = _METHODS[method]
-    else:
-        name = method.decode("ascii")
+    name = "GET" if method == b"GET" else _name_of(method)
     parts = (name, target.decode("ascii"), 1, keep_alive, content_length, end, block)
     return _new_tuple(RequestHead, parts)
+
+
+def _name_of(method: bytes) -> str:
+    # On 3.13 a dictionary's `get` would lock.
+    return _METHODS[method] if method in _METHODS else method.decode("ascii")
 
 
 def _is_over(limits: WireLimits, size: int, target: bytes, block: bytes) -> bool:
