@@ -346,7 +346,9 @@ class Request:
         if self._headers is not None:
             return self._headers.get(name)
         values = self._source.head.values(name)
-        return _SEPARATORS.get(name, ", ").join(values) if values else None
+        if len(values) > 1:
+            return _SEPARATORS.get(name, ", ").join(values)
+        return values[0] if values else None
 
     def is_disconnected(self) -> bool:
         """Whether the client has stopped sending (it may only have half-closed) or has gone away."""

@@ -205,26 +205,19 @@ def scan(buffer: bytes, limits: WireLimits, start: int = 0, last: RequestHead | 
                 return DECLINE
         keep_alive = connection is None or len(connection) != len(b"close")
     size = end - start
-    fresh = block if last is None else b""
-    if size > limits.unquestioned_bytes and _is_over(limits, size, target, fresh):
+    if size > limits.unquestioned_bytes and (
+        size > limits.max_header_bytes
+        or len(target) > limits.max_target_bytes
+        or (last is None and block.count(b"\n") > limits.max_headers)
+    ):
         return DECLINE
     name = "GET" if method == b"GET" else _name_of(method)
-    parts = (name, target.decode("ascii"), 1, keep_alive, content_length, end, block)
-    return _new_tuple(RequestHead, parts)
+    return _new_tuple(RequestHead, (name, target.decode("ascii"), 1, keep_alive, content_length, end, block))
 
 
 def _name_of(method: bytes) -> str:
     # On 3.13 a dictionary's `get` would lock.
     return _METHODS[method] if method in _METHODS else method.decode("ascii")
-
-
-def _is_over(limits: WireLimits, size: int, target: bytes, block: bytes) -> bool:
-    """``block``: the fields that are not known to be few enough."""
-    return (
-        size > limits.max_header_bytes
-        or len(target) > limits.max_target_bytes
-        or block.count(b"\n") > limits.max_headers
-    )
 
 
 def _scan_unfinished(buffer: bytes, limits: WireLimits, start: int) -> Scanned:
