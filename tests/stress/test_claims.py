@@ -114,7 +114,7 @@ def test_of_many_claims_at_once_one_wins(
         for _ in range(rounds):
             start.wait(30)
             connection, exchange = contested[-1]
-            verdicts.put((number, connection.answer(exchange, data, True, 0.0)))
+            verdicts.put((number, connection.answer(exchange, data, True, monotonic())))
 
     threads = [threading.Thread(target=claim, args=[number]) for number in range(claimers)]
     for thread in threads:
