@@ -115,7 +115,7 @@ class Lanes:
         return self._settings.max_in_flight - self.in_flight()
 
     def take_place(self) -> None:
-        """Counts in what goes on beside its exchange, which another one's work has not been counted for."""
+        """Takes room for a visit that goes on although its exchange does not wait for it any more."""
         with self._lock:
             self._room.take(1)
 

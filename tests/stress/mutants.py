@@ -326,6 +326,13 @@ MUTANTS: Final = (
         "threads/test_deadlines.py",
     ),
     Mutant(
+        "lanes: a visit that nobody waits for takes no place",
+        "lanes.py",
+        "            self._room.take(1)\n",
+        "            pass\n",
+        "threads/test_room.py",
+    ),
+    Mutant(
         "room: nothing is taken",
         "room.py",
         "        self._left -= wanted\n",

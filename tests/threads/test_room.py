@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from siphon.config.settings import ThreadSettings
+from siphon.threads.lanes import Lanes
 from siphon.threads.room import Room
 
 BOUND = 10
@@ -49,3 +53,14 @@ def test_nothing_is_left_where_there_is_more_than_the_bound_allows() -> None:
     assert [room.take(1), room.take(0)] == [0, 0]
     work.items = BOUND - 1
     assert [room.take(1), room.take(0)] == [1, 0]
+
+
+def test_a_visit_that_nobody_waits_for_takes_a_place() -> None:
+    lanes = Lanes(ThreadSettings(), access_log=False, dev=False)
+    rooms = iter([BOUND])
+    lanes._room = Room(lambda: next(rooms, 0))
+    exchanges: list[Any] = [None] * (BOUND - 2)
+    assert not lanes._leave_out([], exchanges)
+    lanes.take_place()
+    exchanges = [None, None]
+    assert len(lanes._leave_out([], exchanges)) == 2
