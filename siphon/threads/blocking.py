@@ -81,10 +81,8 @@ class BlockingLane(Staff):
         ``owner``: the acceptor that calls, and will ``look``; without one nothing is dealt out in rows.
         """
         with self._lock:
-            room = self._room.take(len(exchanges))
+            room = self._take_in(len(exchanges))
             taken = exchanges[:room]
-            self._submitted += room
-            self._submitted_exchanges += room
             fresh: list[BlockingWorker] = []
             runners = self._present_runners(fresh) if owner is not None else ()
         for worker in fresh:
@@ -97,9 +95,7 @@ class BlockingLane(Staff):
     def admit(self, exchanges: list[Exchange]) -> list[Exchange]:
         """Counts what one of its runners has read to run it itself; takes out what there is no room for."""
         with self._lock:
-            room = self._room.take(len(exchanges))
-            self._submitted += room
-            self._submitted_exchanges += room
+            room = self._take_in(len(exchanges))
         refused = exchanges[room:]
         if refused:
             del exchanges[room:]

@@ -93,6 +93,13 @@ class Staff(ABC):
             return 0  # in a script that is all async; asked in each turn of an acceptor
         return self._submitted_exchanges - sum([worker.finished_exchanges for worker in self._workers])
 
+    def _take_in(self, exchanges: int) -> int:
+        """How many of so many exchanges there is room for; they count as submitted. ``_lock`` is held."""
+        room = self._room.take(exchanges)
+        self._submitted += room
+        self._submitted_exchanges += room
+        return room
+
     def _count_room(self) -> int:
         """``queue_max`` items wait and ``maximum`` run. ``_lock`` is held."""
         finished = sum([worker.finished for worker in self._workers])

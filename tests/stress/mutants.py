@@ -307,8 +307,8 @@ MUTANTS: Final = (
     Mutant(
         "blocking: submit has no lock",
         "blocking.py",
-        "        with self._lock:\n            room = self._room.take(len(exchanges))\n            taken",
-        "        if True:\n            room = self._room.take(len(exchanges))\n            taken",
+        "        with self._lock:\n            room = self._take_in(len(exchanges))\n            taken",
+        "        if True:\n            room = self._take_in(len(exchanges))\n            taken",
         "test_lanes.py",
     ),
     Mutant(
