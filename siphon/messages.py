@@ -243,6 +243,7 @@ class Request:
     # Made when they are first asked for.
     _headers: dict[str, str] | None = None
     _query: list[tuple[str, str]] | None = None
+    _query_params: dict[str, str] | None = None
     _asked: Asked | None = None
 
     def __init__(self, source: Source) -> None:
@@ -287,7 +288,11 @@ class Request:
     @property
     def query_params(self) -> dict[str, str]:
         """The query as a dict; of a repeated name the last value."""
-        return dict(self.query)
+        if self._query_params is None:
+            raw = self._source.head.target.partition("?")[2]
+            # Most have nothing that is escaped. A dict of the list of pairs takes half as long again.
+            self._query_params = dict(self.query) if "%" in raw else _last_values(raw)
+        return self._query_params
 
     @property
     def headers(self) -> dict[str, str]:
@@ -362,10 +367,16 @@ def _pairs(query: str) -> list[tuple[str, str]]:
     """As ``urllib.parse.parse_qsl`` with blank values kept; a fifth of its time where nothing is escaped."""
     if "+" in query:
         query = query.replace("+", " ")
-    pairs = [part.partition("=") for part in query.split("&") if part]
+    parts = [part.partition("=") for part in query.split("&") if part]
     if "%" in query:
-        return [(unquote(name), unquote(value)) for name, _, value in pairs]
-    return [(name, value) for name, _, value in pairs]
+        return [(unquote(part[0]), unquote(part[2])) for part in parts]
+    return [(part[0], part[2]) for part in parts]
+
+
+def _last_values(query: str) -> dict[str, str]:
+    """Of each name the last value, where nothing is escaped."""
+    parts = [part.partition("=") for part in query.replace("+", " ").split("&") if part]
+    return {part[0]: part[2] for part in parts}
 
 
 def _joined(fields: list[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from sys import intern
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -74,17 +75,26 @@ type _Answer[T] = tuple[T, tuple[str, ...]]
 """What is built from an endpoint, and the names of the path's parameters, in order."""
 
 
-@dataclass(slots=True, eq=False)
-class _Node[T]:
-    """Where patterns agree so far. Built by the constructor of Router, then never changed."""
+class _End[T](NamedTuple):
+    """Where patterns end: what answers there."""
 
-    static: dict[str, "_Node[T]"] = field(default_factory=dict)
-    one: "_Node[T] | None" = None
-    rest: "_Node[T] | None" = None
-    by_method: dict[str, _Answer[T]] = field(default_factory=dict)
+    by_method: dict[str, _Answer[T]]
     """The names differ by method: two routes of one shape may call their parameters differently."""
-    other: _Answer[T] | None = None
-    """For every method that is not in ``by_method``; None where no pattern ends."""
+    other: _Answer[T]
+    """For every other method."""
+
+
+class _Node[T](NamedTuple):
+    """Where patterns agree so far.
+
+    Read by position: each look into a slot would take a lock that all threads share, since what is there
+    was made by another thread, and a name of a NamedTuple is counted by each of them.
+    """
+
+    static: "dict[str, _Node[T]]"
+    one: "_Node[T] | None"
+    rest: _End[T] | None
+    end: _End[T] | None
 
 
 class Router[T]:
@@ -112,13 +122,15 @@ class Router[T]:
         self._not_found = (build(NotFound()), None)
         self._asterisk = (build(Options(everywhere)), None)
         self._connect = (build(MethodNotAllowed(everywhere)), None)
-        self._root: _Node[T] = _Node()
         # The paths that are matched literally, with what answers them by method; a second table has
         # what answers their other methods.
         self._plain: dict[str, dict[str, tuple[T, None]]] = {}
         self._plain_other: dict[str, tuple[T, None]] = {}
-        for shape in _shapes(routes):
-            self._add(shape, build)
+        ends = {shape.key: self._end(shape, build) for shape in _shapes(routes)}
+        self._root = _grown(list(ends.items()), 0)
+        for key, end in ends.items():
+            if all(isinstance(part, str) for part in key):
+                self._add_plain("/" + "/".join(map(str, key)), end)
 
     def match(self, method: str, target: str) -> tuple[T, dict[str, str] | None]:
         """What answers ``method`` at ``target``, with the path's parameters, None where there are none.
@@ -145,7 +157,7 @@ class Router[T]:
         """Every method and pattern with its route, sorted by pattern, then by method."""
         return list(self._entries)
 
-    def _add(self, shape: "_Shape", build: Callable[[Endpoint], T]) -> None:
+    def _end(self, shape: "_Shape", build: Callable[[Endpoint], T]) -> _End[T]:
         by_method = {
             method: (build(Found(route)), _parameter_names(route)) for method, route in shape.routes.items()
         }
@@ -156,32 +168,16 @@ class Router[T]:
             allow = _allow(by_method)
             by_method.setdefault("OPTIONS", (build(Options(allow)), ()))
             any_method = (build(MethodNotAllowed(allow)), ())
-        node = self._node(shape.key)
-        node.by_method = by_method
-        node.other = any_method
-        if all(isinstance(part, str) for part in shape.key):
-            self._add_plain("/" + "/".join(map(str, shape.key)), node.by_method, node.other)
+        return _End(by_method, any_method)
 
-    def _add_plain(self, path: str, by_method: dict[str, _Answer[T]], other: _Answer[T]) -> None:
+    def _add_plain(self, path: str, end: _End[T]) -> None:
         # An escape in a raw path must be decoded before it is compared: that is left to the search.
         if "%" in path:
             return
-        self._plain[path] = {method: (built, None) for method, (built, _) in by_method.items()}
+        path = intern(path)
+        self._plain[path] = {method: (built, None) for method, (built, _) in end.by_method.items()}
         self._plain[path]["CONNECT"] = self._connect
-        self._plain_other[path] = (other[0], None)
-
-    def _node(self, key: "_Key") -> _Node[T]:
-        node = self._root
-        for part in key:
-            if isinstance(part, str):
-                node = node.static.setdefault(part, _Node())
-            elif part is Kind.ONE:
-                node.one = node.one or _Node()
-                node = node.one
-            else:
-                node.rest = node.rest or _Node()
-                node = node.rest
-        return node
+        self._plain_other[path] = (end.other[0], None)
 
     def _search(self, method: str, path: str) -> tuple[T, dict[str, str] | None]:
         if method == "CONNECT":
@@ -190,14 +186,15 @@ class Router[T]:
             if path == "*" and method == "OPTIONS":
                 return self._asterisk
             raise RequestRefused(400, "the target is neither a path nor, with OPTIONS, an asterisk")
-        segments = path[1:].split("/")
+        segments = path.split("/")
         if "%" in path:
             segments = [_decoded(segment) if "%" in segment else segment for segment in segments]
         values: list[str] = []
-        node = _best(self._root, segments, 0, values)
-        if node is None or node.other is None:
+        end = _best(self._root, segments, 1, values)  # nothing is before the first slash
+        if end is None:
             return self._not_found
-        built, names = node.by_method[method] if method in node.by_method else node.other  # noqa: SIM401 - as in match
+        by_method = end[0]
+        built, names = by_method[method] if method in by_method else end[1]
         if len(names) == 1:  # as most that have any: this takes a third of the time
             return built, {names[0]: values[0]}
         # A 405 and a 204 name no parameters, and leave the values unused.
@@ -253,8 +250,25 @@ class _BuildOnce[T]:
         return self._built[endpoint]
 
 
-def _best[T](node: _Node[T], segments: list[str], index: int, values: list[str]) -> _Node[T] | None:
-    """The node of the best pattern that matches the segments from ``index`` on, or None.
+def _grown[T](ends: "Sequence[tuple[_Key, _End[T]]]", depth: int) -> _Node[T]:
+    """The node of the patterns of ``ends``, which agree in their first ``depth`` parts."""
+    end: _End[T] | None = None
+    rest: _End[T] | None = None
+    branches: dict[str | Kind, list[tuple[_Key, _End[T]]]] = {}
+    for key, one_end in ends:
+        if len(key) == depth:
+            end = one_end
+        elif key[depth] is Kind.REST:
+            rest = one_end
+        else:
+            branches.setdefault(key[depth], []).append((key, one_end))
+    nodes = {part: _grown(branch, depth + 1) for part, branch in branches.items()}
+    one = nodes.pop(Kind.ONE, None)
+    return _Node({intern(str(part)): node for part, node in nodes.items()}, one, rest, end)
+
+
+def _best[T](node: _Node[T], segments: list[str], index: int, values: list[str]) -> _End[T] | None:
+    """Where the best pattern ends that matches the segments from ``index`` on; None if there is none.
 
     On success ``values`` has gained what the parameters stand for, and else perhaps something. A node is
     visited at most once, since one path leads to it, so the work is bounded by the patterns, whatever the
@@ -263,7 +277,7 @@ def _best[T](node: _Node[T], segments: list[str], index: int, values: list[str])
     count = len(segments)
     while index < count:
         segment, index = segments[index], index + 1
-        static, one, rest = node.static, node.one, node.rest
+        static, one, rest = node[0], node[1], node[2]
         if segment in static:
             if one is None and rest is None:  # as nearly everywhere: there is nothing to come back for
                 node = static[segment]
@@ -288,7 +302,7 @@ def _best[T](node: _Node[T], segments: list[str], index: int, values: list[str])
             values.append(tail)
             return rest
         return None
-    return None if node.other is None else node
+    return node[3]
 
 
 def _allow(methods: Iterable[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from siphon.errors import RequestRefused
-from siphon.wire.head import NEED_MORE, RequestHead, scan
+from siphon.wire.head import NEED_MORE, RequestHead, scan, scan_after
 
 if TYPE_CHECKING:
     from siphon.wire.budget import Budget
@@ -92,7 +92,8 @@ class Incoming:
             if not is_empty:
                 buffer, start = self._joined(data), self._begin
         last = self._last
-        head = scan(buffer, self._limits, start, last)
+        limits = self._limits
+        head = scan(buffer, limits, start) if last is None else scan_after(last, buffer, limits, start)
         if not head:
             self.is_empty = False
             return self._not_accepted(head is NEED_MORE, buffer, data)

@@ -1,16 +1,22 @@
 """A fuzzer that keeps the inputs which led somewhere new and builds on them.
 
 It watches which branches an input takes, by ``sys.monitoring``, and what the target makes of it: much of
-siphon's grammar stands in regular expressions, where no branch can be seen. One thread, one process.
+siphon's grammar stands in regular expressions, where no branch can be seen. One thread, one process: what
+other threads run meanwhile does not count.
 """
 
 from __future__ import annotations
 
 import random
 import sys
+from pathlib import Path
+from threading import get_ident
 from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import h11
+
+import siphon
 from tests.fuzz.mutation import mutated
 
 if TYPE_CHECKING:
@@ -21,7 +27,8 @@ if TYPE_CHECKING:
     """Takes any bytes, raises where a property does not hold, and says what it has seen."""
 
 _TOOL: Final = sys.monitoring.COVERAGE_ID
-_WATCHED: Final = ("/siphon/", "/h11/", "/tests/fuzz/")
+# Not by their names alone: Python itself may be installed below a directory called siphon.
+_WATCHED: Final = tuple(str(Path(file).parent) + "/" for file in (siphon.__file__, h11.__file__, __file__))
 _SHRINKS_MAX: Final = 2_000
 
 
@@ -44,7 +51,7 @@ class Report(NamedTuple):
 
 
 class Branches:
-    """The branches that watched code takes while this is entered and that it had not taken before.
+    """The branches that this thread takes in watched code while this is entered, each the first time.
 
     A branch that has gone both ways is watched no more: what is left costs nearly nothing.
     """
@@ -55,6 +62,7 @@ class Branches:
         self._watched: dict[CodeType, bool] = {}
 
     def __enter__(self) -> Branches:
+        self._thread = get_ident()
         sys.monitoring.use_tool_id(_TOOL, "siphon's fuzzer")
         sys.monitoring.register_callback(_TOOL, sys.monitoring.events.BRANCH, self._on_branch)
         sys.monitoring.set_events(_TOOL, sys.monitoring.events.BRANCH)
@@ -66,9 +74,11 @@ class Branches:
         sys.monitoring.free_tool_id(_TOOL)
 
     def _on_branch(self, code: CodeType, offset: int, destination: int) -> object:
+        if get_ident() != self._thread:
+            return None
         watched = self._watched.get(code)
         if watched is None:
-            watched = self._watched[code] = any(part in code.co_filename for part in _WATCHED)
+            watched = self._watched[code] = code.co_filename.startswith(_WATCHED)
         if not watched:
             return sys.monitoring.DISABLE
         way = self._ways.setdefault((code, offset), destination)

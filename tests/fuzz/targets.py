@@ -16,7 +16,7 @@ from siphon.routing import Endpoint, Router
 from siphon.script.place import Place
 from siphon.script.registry import Route
 from siphon.wire.encode import Encoder
-from siphon.wire.head import NEED_MORE, RequestHead, WireLimits, scan
+from siphon.wire.head import NEED_MORE, RequestHead, WireLimits, scan, scan_after
 from siphon.wire.incoming import Incoming
 from siphon.wire.proxied import ProxiedIncoming
 from siphon.wire.proxy import read_header
@@ -106,7 +106,7 @@ def scanner(data: bytes) -> Iterable[Hashable]:
                 assert scan(data[:size], limits) is NEED_MORE
             # It may help to read what follows, and may not change what that is found to be.
             for start in (0, head.end):
-                assert scan(data, limits, start, head) == scan(data, limits, start)
+                assert scan_after(head, data, limits, start) == scan(data, limits, start)
         yield type(head).__name__, type(read).__name__, read if isinstance(read, int) else None
 
 

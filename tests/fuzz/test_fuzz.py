@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fuzz.guided import Finding, fuzz
+from tests.fuzz.guided import Branches, Finding, fuzz
 from tests.fuzz.targets import TARGETS
 
 if TYPE_CHECKING:
@@ -41,3 +42,13 @@ def test_a_failure_behind_several_branches_is_found_and_shrunk() -> None:
 def test_the_same_seed_leads_the_same_way() -> None:
     target, seeds = TARGETS["forwarded"]
     assert fuzz(target, seeds, executions=300, seed=7) == fuzz(target, seeds, executions=300, seed=7)
+
+
+def test_what_another_thread_runs_leads_nowhere() -> None:
+    with Branches() as branches:
+        other = threading.Thread(target=list, args=(planted(b"#"),))
+        other.start()
+        other.join()
+        elsewhere = len(branches.taken)
+        list(planted(b"#"))
+    assert (elsewhere, len(branches.taken) > 0) == (0, True)

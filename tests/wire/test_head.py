@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siphon.wire.head import DECLINE, NEED_MORE, RequestHead, WireLimits, scan
+from siphon.wire.head import DECLINE, NEED_MORE, RequestHead, WireLimits, scan, scan_after
 from tests.wire.hosts import INVALID_HOSTS, VALID_HOSTS
 from tests.wire.reading import LIMITS
 
@@ -339,12 +339,12 @@ def test_a_head_is_judged_alike_whatever_came_before_it(
     if not isinstance(last, RequestHead):
         last = accepted(request(b"Host: a"))
     raw = ahead + b"\r\n".join([second, *_CHANGES[change](fields), b"", b""])
-    assert scan(raw, limits, len(ahead), last) == scan(raw, limits, len(ahead))
+    assert scan_after(last, raw, limits, len(ahead)) == scan(raw, limits, len(ahead))
 
 
 def test_fields_that_are_repeated_are_kept_once() -> None:
     head = accepted(BROWSER)
-    again = scan(BROWSER.replace(b"/articles", b"/other"), LIMITS, 0, head)
+    again = scan_after(head, BROWSER.replace(b"/articles", b"/other"), LIMITS, 0)
     assert isinstance(again, RequestHead)
     assert again.target == "/other?page=2&sort=new"
     assert again.block is head.block
