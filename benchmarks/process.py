@@ -41,10 +41,16 @@ class Footprint:
 class Running:
     """A server's process. A context manager: starts it, waits until it listens, and ends it."""
 
-    def __init__(self, server: Server, environment: Mapping[str, str] | None = None) -> None:
-        """``environment`` is added to that of this process and to the server's own."""
+    def __init__(
+        self, server: Server, environment: Mapping[str, str] | None = None, *, start_s: float = _START_S
+    ) -> None:
+        """``environment`` is added to that of this process and to the server's own.
+
+        ``start_s``: how long it may take until it listens.
+        """
         self._server = server
         self._environment = {**server.environment, **(environment or {})}
+        self._start_s = start_s
         self.port = _free_port()
         self.start_ms = 0.0
         """From the start of the process to the end of the first answer."""
@@ -77,7 +83,7 @@ class Running:
         self.stop()
 
     def _wait_until_it_listens(self, process: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + _START_S
+        deadline = time.monotonic() + self._start_s
         while time.monotonic() < deadline:
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()

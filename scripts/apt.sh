@@ -4,14 +4,14 @@
 #   scripts/apt.sh build          what compiling CPython needs
 #   scripts/apt.sh test           the real peers that the tests talk to
 #   scripts/apt.sh stress         the slow clients of the stress tests
-#   scripts/apt.sh bench          the load generator, an upstream, and what building aiohttp needs
+#   scripts/apt.sh bench          the load generator, a counter of instructions, an upstream, what building aiohttp needs
 set -euo pipefail
 
 declare -A groups=(
     [build]="gcc make xz-utils pkg-config libssl-dev zlib1g-dev libffi-dev libbz2-dev liblzma-dev libsqlite3-dev"
-    [test]="curl docker-compose gcc libc6-dev nghttp2-server nginx nodejs openssl systemd tinyproxy-bin wrk"
+    [test]="curl docker-compose gcc libc6-dev nghttp2-server nginx nodejs openssl systemd tinyproxy-bin valgrind wrk"
     [stress]="iproute2 nmap slowhttptest wrk"
-    [bench]="wrk nginx gcc libc6-dev python3-venv"
+    [bench]="wrk nginx gcc libc6-dev python3-venv valgrind"
 )
 
 wanted=()

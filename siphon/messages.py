@@ -288,11 +288,12 @@ class Request:
     @property
     def query_params(self) -> dict[str, str]:
         """The query as a dict; of a repeated name the last value."""
-        if self._query_params is None:
+        params = self._query_params
+        if params is None:
             raw = self._source.head.target.partition("?")[2]
             # Most have nothing that is escaped. A dict of the list of pairs takes half as long again.
-            self._query_params = dict(self.query) if "%" in raw else _last_values(raw)
-        return self._query_params
+            self._query_params = params = dict(self.query) if "%" in raw else _last_values(raw)
+        return params
 
     @property
     def headers(self) -> dict[str, str]:

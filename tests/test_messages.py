@@ -294,7 +294,15 @@ def test_the_query_is_read_as_a_form(query: str, pairs: list[tuple[str, str]]) -
 
 @given(st.text("ab=&+%;?4cC3é \ud800", max_size=20))
 def test_a_query_means_what_it_means_to_the_standard_library(query: str) -> None:
-    assert made(f"/?{query}").query == parse_qsl(query, keep_blank_values=True)
+    pairs = parse_qsl(query, keep_blank_values=True)
+    assert made(f"/?{query}").query == pairs
+    assert made(f"/?{query}").query_params == dict(pairs)
+
+
+def test_the_query_s_dict_is_one_for_a_request_as_that_of_its_fields_is() -> None:
+    request = made("/?a=1")
+    request.query_params["a"] = "2"
+    assert (request.query_params, request.query) == ({"a": "2"}, [("a", "1")])
 
 
 def test_the_last_of_repeated_query_names_wins() -> None:

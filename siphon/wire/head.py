@@ -148,10 +148,13 @@ class RequestHead(NamedTuple):
 
         They are looked for in the raw head: to split and decode all fields takes ten times as long.
         """
-        if ":" in name or not name.isascii():
+        if ":" in name:
             return []
-        block = self.block
-        wanted = b"\r\n%b:" % name.encode("ascii")
+        try:
+            wanted = b"\r\n%b:" % name.encode("ascii")
+        except UnicodeEncodeError:
+            return []
+        block = self[6]
         lines = b"\r\n" + block.lower()
         found = []
         line = lines.find(wanted)

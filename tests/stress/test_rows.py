@@ -330,12 +330,17 @@ def test_exchanges_that_wait_are_soon_dealt_out_singly_and_quick_ones_in_rows_ag
         one.submit(items)
         all_run_once(items, done)
     assert one.lane.pace._singly_until > monotonic()
-    rows = one.taken_back
     assert wait_until(lambda: one.lane.pace._singly_until < monotonic())
-    quick: list[Any] = [Exchange(done) for _ in range(16)]
-    one.submit(quick)
-    all_run_once(quick, done)
-    assert wait_until(lambda: one.taken_back >= rows + 2)
+    rows = one.taken_back
+
+    def come_in_rows() -> bool:
+        quick: list[Any] = [Exchange(done) for _ in range(16)]
+        one.submit(quick)
+        all_run_once(quick, done)
+        return one.taken_back >= rows + 2
+
+    # Again and again: on a busy machine some may be taken for held up, and others go singly for a while.
+    assert wait_until(come_in_rows)
 
 
 def test_exchanges_that_compute_for_long_are_soon_dealt_out_singly(dealer: Callable[..., Dealer]) -> None:
