@@ -193,12 +193,14 @@ class Call:
                 continue
             try:
                 if member.kind == "wrap-around":
-                    result = await member.function(request, CallNext(self, index + 1))
+                    result = await member.function(request, functools.partial(self.proceed, index + 1))
                 else:
                     result = await member.function(request)
             except BaseException as error:
                 self._blame_for(error, member)
                 raise
+            if type(result) is Response:  # as most are: to ask accept takes as long as a short member
+                return result
             response = member.accept(result)
             if response is not None:
                 return response
@@ -231,6 +233,8 @@ class Call:
             except BaseException as error:
                 self._blame_for(error, member)
                 raise
+            if type(result) is Response:  # as in proceed
+                return result
             if result is not None and not isinstance(result, Response) and inspect.isawaitable(result):
                 return Paused(index, result)
             response = member.accept(result)
@@ -279,24 +283,11 @@ class Call:
         return plain(500, title)
 
 
-class CallNext:
-    """``call_next`` of an async wrap-around."""
-
-    __slots__ = ("_call", "_index")
-
-    def __init__(self, call: Call, index: int) -> None:
-        self._call = call
-        self._index = index
-
-    async def __call__(self, request: Request) -> Response:
-        return await self._call.proceed(self._index, request)
-
-
 class SyncCallNext:
     """``call_next`` of a sync wrap-around: it keeps its blocking worker until the inner part has answered.
 
     A sync callable may turn out to wrap an async one, and return its coroutine: called from there, on
-    a loop, this is awaited as ``CallNext`` is.
+    a loop, this is awaited as an async one's is.
     """
 
     __slots__ = ("_call", "_index")

@@ -75,26 +75,18 @@ type _Answer[T] = tuple[T, tuple[str, ...]]
 """What is built from an endpoint, and the names of the path's parameters, in order."""
 
 
-class _End[T](NamedTuple):
-    """Where patterns end: what answers there."""
+type _End[T] = tuple[dict[str, _Answer[T]], _Answer[T]]
+"""Where patterns end: what answers by method, and what answers every other method.
 
-    by_method: dict[str, _Answer[T]]
-    """The names differ by method: two routes of one shape may call their parameters differently."""
-    other: _Answer[T]
-    """For every other method."""
+The names differ by method: two routes of one shape may call their parameters differently.
+"""
 
+type _Node[T] = tuple[dict[str, _Node[T]], _Node[T] | None, _End[T] | None, _End[T] | None]
+"""Where patterns agree so far: what follows a literal, ``{one}`` and ``{*rest}``, and what ends here.
 
-class _Node[T](NamedTuple):
-    """Where patterns agree so far.
-
-    Read by position: each look into a slot would take a lock that all threads share, since what is there
-    was made by another thread, and a name of a NamedTuple is counted by each of them.
-    """
-
-    static: "dict[str, _Node[T]]"
-    one: "_Node[T] | None"
-    rest: _End[T] | None
-    end: _End[T] | None
+A tuple, since each look into a slot takes a lock that all readers share where another thread has made what
+is there.
+"""
 
 
 class Router[T]:
@@ -168,16 +160,16 @@ class Router[T]:
             allow = _allow(by_method)
             by_method.setdefault("OPTIONS", (build(Options(allow)), ()))
             any_method = (build(MethodNotAllowed(allow)), ())
-        return _End(by_method, any_method)
+        return by_method, any_method
 
     def _add_plain(self, path: str, end: _End[T]) -> None:
         # An escape in a raw path must be decoded before it is compared: that is left to the search.
         if "%" in path:
             return
         path = intern(path)
-        self._plain[path] = {method: (built, None) for method, (built, _) in end.by_method.items()}
+        self._plain[path] = {method: (built, None) for method, (built, _) in end[0].items()}
         self._plain[path]["CONNECT"] = self._connect
-        self._plain_other[path] = (end.other[0], None)
+        self._plain_other[path] = (end[1][0], None)
 
     def _search(self, method: str, path: str) -> tuple[T, dict[str, str] | None]:
         if method == "CONNECT":
@@ -264,7 +256,7 @@ def _grown[T](ends: "Sequence[tuple[_Key, _End[T]]]", depth: int) -> _Node[T]:
             branches.setdefault(key[depth], []).append((key, one_end))
     nodes = {part: _grown(branch, depth + 1) for part, branch in branches.items()}
     one = nodes.pop(Kind.ONE, None)
-    return _Node({intern(str(part)): node for part, node in nodes.items()}, one, rest, end)
+    return {intern(str(part)): node for part, node in nodes.items()}, one, rest, end
 
 
 def _best[T](node: _Node[T], segments: list[str], index: int, values: list[str]) -> _End[T] | None:
