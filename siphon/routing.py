@@ -119,7 +119,7 @@ class Router[T]:
         self._plain: dict[str, dict[str, tuple[T, None]]] = {}
         self._plain_other: dict[str, tuple[T, None]] = {}
         ends = {shape.key: self._end(shape, build) for shape in _shapes(routes)}
-        self._root = _grown(list(ends.items()), 0)
+        self._root = _tree(list(ends.items()), 0)
         for key, end in ends.items():
             if all(isinstance(part, str) for part in key):
                 self._add_plain("/" + "/".join(map(str, key)), end)
@@ -242,7 +242,7 @@ class _BuildOnce[T]:
         return self._built[endpoint]
 
 
-def _grown[T](ends: "Sequence[tuple[_Key, _End[T]]]", depth: int) -> _Node[T]:
+def _tree[T](ends: "Sequence[tuple[_Key, _End[T]]]", depth: int) -> _Node[T]:
     """The node of the patterns of ``ends``, which agree in their first ``depth`` parts."""
     end: _End[T] | None = None
     rest: _End[T] | None = None
@@ -254,7 +254,7 @@ def _grown[T](ends: "Sequence[tuple[_Key, _End[T]]]", depth: int) -> _Node[T]:
             rest = one_end
         else:
             branches.setdefault(key[depth], []).append((key, one_end))
-    nodes = {part: _grown(branch, depth + 1) for part, branch in branches.items()}
+    nodes = {part: _tree(branch, depth + 1) for part, branch in branches.items()}
     one = nodes.pop(Kind.ONE, None)
     return {intern(str(part)): node for part, node in nodes.items()}, one, rest, end
 

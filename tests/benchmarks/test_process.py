@@ -42,6 +42,13 @@ def test_a_server_is_checked_and_watched_and_ends() -> None:
         running.check(HELLO)
 
 
+def test_a_server_may_write_its_bytecode_whatever_this_process_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    server = Server("told", "told", python("import sys; raise SystemExit(f'told {sys.dont_write_bytecode}')"))
+    with pytest.raises(SystemExit, match="told False"), Running(server):
+        pytest.fail("it cannot have started")
+
+
 def test_a_server_that_does_not_start_is_shown_with_its_output() -> None:
     server = Server("broken", "broken", python("raise SystemExit('out of luck')"))
     with pytest.raises(SystemExit, match=r"broken did not start(?s:.*)out of luck"), Running(server):
