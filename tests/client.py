@@ -84,7 +84,7 @@ class Client:
             self._buffer = b""
         interim: list[int] = []
         head: h11.Response | None = None
-        body = b""
+        parts: list[bytes] = []  # joined once: a large answer is not to be copied with each part of it
         while True:
             event = peer.next_event()
             if event is h11.NEED_DATA:
@@ -97,7 +97,7 @@ class Client:
             elif isinstance(event, h11.Response):
                 head = event
             elif isinstance(event, h11.Data):
-                body += bytes(event.data)
+                parts.append(bytes(event.data))
             elif isinstance(event, h11.EndOfMessage):
                 break
             else:
@@ -105,14 +105,14 @@ class Client:
         self._buffer = peer.trailing_data[0]
         assert head is not None
         fields = [(name.decode(), value.decode("latin-1")) for name, value in head.headers]
-        return Answer(head.status_code, fields, body, tuple(interim))
+        return Answer(head.status_code, fields, b"".join(parts), tuple(interim))
 
     def read_to_end(self) -> bytes:
         """Everything until the server closes its side."""
-        received, self._buffer = self._buffer, b""
+        parts, self._buffer = [self._buffer], b""
         while data := self.sock.recv(65_536):
-            received += data
-        return received
+            parts.append(data)
+        return b"".join(parts)
 
     def half_close(self) -> Self:
         """Sends FIN, or close_notify over TLS, and goes on reading."""
