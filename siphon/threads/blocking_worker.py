@@ -57,7 +57,7 @@ class BlockingWorker(Daemon):
     """
 
     # What each exchange writes to: in the dictionary of a Thread, which is a large one, that takes longer.
-    __slots__ = ("finished_exchanges", "item")
+    __slots__ = ("finished_exchanges", "handed", "item")
     gate: Gate
 
     def __init__(self, lane: BlockingLane, number: int, records: Records) -> None:
@@ -80,6 +80,8 @@ class BlockingWorker(Daemon):
         # What it reads with as a runner, if anything, and whether it has come to that yet.
         self.reader: RunnerReader | None = None
         self._has_come = False
+        # What it is to work on next: of whoever takes it off the stack of parked workers, until it is woken.
+        self.handed: Item | None = None
         # Written by this thread alone: what it is at and since when, for those who look on.
         self.item: Item | None = None
         self.began = 0.0
@@ -137,6 +139,11 @@ class BlockingWorker(Daemon):
             if self.is_runner:
                 self._lane.drop_runner(self)
 
+    def hand(self, item: Item) -> None:
+        """Wakes it to work on ``item``. Whoever has taken it off the stack of parked workers."""
+        self.handed = item
+        self.gate.open()
+
     # Rows --------------------------------------------------------------------------------------
 
     @property
@@ -146,9 +153,10 @@ class BlockingWorker(Daemon):
 
     @property
     def waiting(self) -> int:
-        """Exchanges it was dealt and has not begun. A moment's figure, from any thread."""
+        """Exchanges it was given and has not begun. A moment's figure, from any thread."""
         rows = self._rows
-        return len(self._turns) + (sum([len(row.exchanges) for row in rows.copy()]) if rows else 0)
+        in_rows = sum([len(row.exchanges) for row in rows.copy()]) if rows else 0
+        return len(self._turns) + in_rows + (self.handed is not None)
 
     @property
     def load(self) -> int:

@@ -40,6 +40,8 @@ class Reader:
     """No connection is kept after its answer any more."""
     aborting = False
     """The work of connections that are closed is ended, whatever their routes say."""
+    hands_over_singly = False
+    """Each sync request that was read is handed over before the next is read."""
 
     def __init__(self, lanes: Lanes, records: Records, encoder: Encoder) -> None:
         """``records``, ``encoder``: those of the thread that takes the turns."""
@@ -94,6 +96,7 @@ class Reader:
         back = self._taken_back[:]
         del self._taken_back[: len(back)]
         connections, read, readable = self.connections, self._read, READABLE
+        singly = self.hands_over_singly
         for fd, mask in events:
             if fd in connections:
                 connection = connections[fd]
@@ -101,6 +104,8 @@ class Reader:
                     self._flush(connection)
                 else:
                     read(connection)
+                    if singly and self._for_workers:
+                        self._hand_over()
             elif fd == self._wakeup.fd:
                 self._wakeup.clear()
                 self._attend_kicked()
@@ -109,6 +114,9 @@ class Reader:
         if now >= self._wheel.next_due:
             for connection in self._wheel.due(now):
                 self._look_at_deadline(connection)
+
+    def _hand_over(self) -> None:
+        """Hands what has been read to the lanes."""
 
     def _on_other(self, fd: int) -> None:
         """Something is ready that is no connection of its own."""

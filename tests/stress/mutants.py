@@ -307,8 +307,8 @@ MUTANTS: Final = (
     Mutant(
         "blocking: submit has no lock",
         "blocking.py",
-        "        with self._lock:\n            room = self._take_in(len(exchanges))\n            taken",
-        "        if True:\n            room = self._take_in(len(exchanges))\n            taken",
+        "        with self._lock:\n            room = self._take_in(len(exchanges))\n            runners",
+        "        if True:\n            room = self._take_in(len(exchanges))\n            runners",
         "test_lanes.py",
     ),
     Mutant(
@@ -349,9 +349,37 @@ MUTANTS: Final = (
     Mutant(
         "blocking: the queue has no bound",
         "blocking.py",
-        "            taken = exchanges[:room]\n",
-        "            taken = exchanges\n",
+        "        left = exchanges[len(parked) : room]\n",
+        "        left = exchanges[len(parked) :]\n",
         "test_lanes.py",
+    ),
+    Mutant(
+        "singly: workers are taken off the stack without the lock",
+        "blocking.py",
+        "        with self._lock:\n            room = self._take_in(len(exchanges))\n            runners",
+        "        if True:\n            room = self._take_in(len(exchanges))\n            runners",
+        "test_singly.py",
+    ),
+    Mutant(
+        "singly: who is handed something stays on the stack",
+        "blocking.py",
+        "        del self._parked[first:]\n",
+        "",
+        "test_singly.py",
+    ),
+    Mutant(
+        "singly: a worker keeps what it was handed",
+        "blocking.py",
+        "            if item is not None:\n                worker.handed = None\n",
+        "            if item is not None:\n                pass\n",
+        "test_singly.py",
+    ),
+    Mutant(
+        "singly: a worker is woken before it is handed something",
+        "blocking_worker.py",
+        "        self.handed = item\n        self.gate.open()\n",
+        "        self.gate.open()\n        self.handed = item\n",
+        "test_singly.py",
     ),
     Mutant(
         "rows: one is taken without the lock",

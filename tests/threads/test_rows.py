@@ -10,6 +10,7 @@ import pytest
 
 from siphon.threads import blocking, staff
 from siphon.threads.blocking import BlockingLane
+from siphon.threads.blocking_worker import BlockingWorker
 from tests.service import refuse_threads
 from tests.stress.leaks import wait_until
 
@@ -76,6 +77,48 @@ def test_where_few_workers_are_allowed_nothing_is_dealt_in_rows(serve: Callable[
     with service.connect() as client:
         assert client.get("/quick").status == 200
     assert service.server._lanes.blocking._runners == ()
+
+
+@pytest.mark.parametrize(
+    ("singly_until", "steps"),
+    [(float("inf"), ["read", "handed", "read", "handed"]), (0.0, ["read", "read", "dealt", "dealt"])],
+)
+def test_a_request_for_handlers_that_wait_is_handed_over_before_the_next_is_read(
+    serve: Callable[..., Service], monkeypatch: pytest.MonkeyPatch, singly_until: float, steps: list[str]
+) -> None:
+    """Else those of one turn begin together, end together, and come in one turn again."""
+    service = serve(SCRIPT)
+    (acceptor,) = service.server._acceptors
+    taken: list[str] = []
+
+    def note(step: str, method: Callable[..., object]) -> Callable[..., object]:
+        def noted(*arguments: object) -> object:
+            taken.append(step)
+            return method(*arguments)
+
+        return noted
+
+    with service.connect() as one, service.connect() as other:
+        fds = {connection.fd for connection in acceptor.connections.values()}
+        poll = acceptor._poll
+
+        def poll_for_both(timeout_s: float | None) -> list[tuple[int, int]]:
+            """Once one of them has asked, waits for the other."""
+            events = poll(timeout_s)
+            while len(fds & {fd for fd, _ in events}) == 1:
+                events = poll(1.0)
+            return events
+
+        service.server._lanes.blocking.pace._singly_until = singly_until
+        acceptor.hands_over_singly = singly_until > monotonic()
+        monkeypatch.setattr(acceptor, "_poll", poll_for_both)
+        monkeypatch.setattr(acceptor, "_read", note("read", acceptor._read))
+        monkeypatch.setattr(BlockingWorker, "hand", note("handed", BlockingWorker.hand))
+        monkeypatch.setattr(BlockingWorker, "add_row", note("dealt", BlockingWorker.add_row))
+        for client in (one, other):
+            client.send(b"GET /quick HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert {client.answer().status for client in (one, other)} == {200}
+        assert taken == steps
 
 
 @pytest.mark.parametrize(
