@@ -48,8 +48,9 @@ _LONG_S: Final = 0.0001
 _TOO_LONG_S: Final = 0.0003
 # Of all the time in which threads read, so much may go to turns with exchanges that wait or compute for long.
 _HELD: Final = 0.1
-# What the latest window counts for in that: a pause of the collector is none.
+# What the latest window counts for in that, and the most it may say: a pause of the collector is none.
 _LATEST: Final = 0.3
+_HELD_AT_MOST: Final = 0.25
 # One thread reads again when it has been enough for so long: so busy at most, or so few requests a turn.
 _ENOUGH_S: Final = 1.0
 _QUIET: Final = 0.3
@@ -177,7 +178,7 @@ class Lending:
         window_s = now - self._window_began
         windows = self._begin_window(now)
         held_s = sum([max(0.0, window.held_s - window.waited_s) for window in windows])
-        self._held += _LATEST * (held_s / window_s - self._held)
+        self._held += _LATEST * (min(held_s / window_s, _HELD_AT_MOST) - self._held)
         if self._held > _HELD:
             self._held = 0.0
             self.recall(now)

@@ -668,6 +668,16 @@ def test_none_reads_where_turns_are_held_up_again_and_again(measured: Measured) 
     assert measured.pass_window(10, 10, 2, held_ms=10) == (1, False)
 
 
+def test_one_long_pause_is_not_taken_for_turns_that_are_held_up(measured: Measured) -> None:
+    """As of the collector, which stops every thread for 0.1 s where there are many objects."""
+    for _ in range(3):
+        assert measured.pass_window(1, 10, 2, held_ms=100) == (1, True)
+        for _ in range(6):
+            assert measured.pass_window(100, 200, 10, held_ms=1) == (1, True)
+    measured.pass_window(1, 10, 2, held_ms=100)
+    assert measured.pass_window(1, 10, 2, held_ms=100) == (1, False)
+
+
 def test_a_turn_that_had_to_wait_for_a_processor_was_not_held_up(measured: Measured) -> None:
     for _ in range(20):
         assert measured.pass_window(10, 10, 2, held_ms=20, waited_ms=18) == (1, True)
