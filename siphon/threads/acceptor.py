@@ -130,8 +130,8 @@ class Acceptor(Reader, Daemon):
             lending.lend(for_loops, for_workers)
         self._shed(self.lanes.submit(self, for_loops, for_workers))
         if for_workers:
-            # Handlers that wait and begin together end together, and so their clients ask together again:
-            # with 64 that sleep for 20 ms there are 0.95 as many answers a second (measured).
+            # Handlers that wait and begin together end together, so their clients ask together again: with 64
+            # that sleep for 20 ms 0.95 as many answers, for 0.85 of the processor's time (measured).
             self.hands_over_singly = not self.lanes.blocking.pace.is_quick()
         if self._look_at == inf and self.lanes.blocking.wants_look:
             self._look_at = self.now + LOOK_S

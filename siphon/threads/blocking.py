@@ -44,8 +44,7 @@ class BlockingLane(Staff):
     take what is left.
 
     Once several have turned out to wait, or to compute for long, each goes to a parked worker of its own, if
-    there is one, and to the inbox else. With 64 that sleep it takes 0.9 of the processor's time that it
-    takes where workers wake each other (measured).
+    there is one, and to the inbox else: 0.9 of the processor's time that waking one another takes (measured).
 
     ``_lock`` guards the stack of parked workers, the runners and the waking flag, too. Items are added
     under it and taken without it, off a deque or a list, whose ends are thread-safe: with the lock around
