@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from siphon.errors import StartError
-from siphon.journal import journal
 from siphon.threads.batch import Batch, deal
-from siphon.threads.blocking_worker import GONE, QUEUED, TELLS_WAITING, WAKE, BlockingWorker
+from siphon.threads.blocking_worker import GONE, QUEUED, WAKE, BlockingWorker
+from siphon.threads.computing import Computing
 from siphon.threads.pace import Pace
 from siphon.threads.records import Records
+from siphon.threads.spent import TELLS_WAITING
 from siphon.threads.staff import Staff
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from siphon.threads.blocking_worker import Item
     from siphon.threads.connection import Owner
     from siphon.threads.exchange import Exchange
     from siphon.threads.held import Visit
@@ -23,8 +26,6 @@ if TYPE_CHECKING:
 
 LOOK_S: Final = 0.001
 """How long a runner may be at one exchange while others wait in a row that it was dealt."""
-# For so long no more workers are started where the system has had no thread or descriptor for one.
-_PAUSE_S: Final = 1.0
 # So many workers for one runner: the others are for what waits.
 _WORKERS_A_RUNNER: Final = 4
 
@@ -43,13 +44,14 @@ class BlockingLane(Staff):
     inbox. A runner may be lent connections as well: what it reads itself is a row, too, of which others
     take what is left.
 
-    Once several have turned out to wait, or to compute for long, each goes to a parked worker of its own, if
-    there is one, and to the inbox else: 0.9 of the processor's time that waking one another takes (measured).
+    Once several have turned out to wait, or to compute for long, each goes to a parked worker of its own, or
+    to the inbox: 0.9 of the processor's time that waking one another takes (measured). What is known to
+    compute begins as others of its kind end: see ``Computing``.
 
-    ``_lock`` guards the stack of parked workers, the runners and the waking flag, too. Items are added
-    under it and taken without it, off a deque or a list, whose ends are thread-safe: with the lock around
-    every take, workers spent a tenth of their time contending for it. A worker is parked only under the
-    lock and with nothing to do, so none sleeps beside work.
+    ``_lock`` guards the stack of parked workers, the runners and the waking flag, too. Items are added under
+    it, but by a worker that comes to the inbox next, and taken without it, off a deque or a list, whose ends
+    are thread-safe: with the lock around every take, workers spent a tenth of their time contending for it.
+    A worker is parked only under the lock and with nothing to do, so none sleeps beside work.
     """
 
     def __init__(
@@ -62,21 +64,21 @@ class BlockingLane(Staff):
         runners: int = 0,
     ) -> None:
         super().__init__(minimum, maximum, queue_max)
-        # What its threads are called, before their number.
-        self.name = "siphon-blocking"
+        self.name = "siphon-blocking"  # of its threads, before their number
         self._new_records = new_records
         self._parked: list[BlockingWorker] = []
         # A worker has been woken or started and has not come to the inbox yet: it will see what is there.
         self._waking = False
         self._stopping = False
-        # Without a way to tell whether they wait, there are no rows.
+        # None without a way to tell whether they wait.
         self.runners_max = min(runners, maximum // _WORKERS_A_RUNNER) if TELLS_WAITING else 0
         self._runners: tuple[BlockingWorker, ...] = ()
         # Whether there are rows for now: all goes to the inbox once some have turned out to be slow.
         self.pace = Pace()
-        self._look_due = 0.0
-        self.wants_look = False
-        """Exchanges may wait behind others: ``look`` is to be called. A moment's answer, for acceptors."""
+        self.computing = Computing(max(1, runners))
+        self._runners_due = inf
+        # When to ``look``, since exchanges may wait behind others; in monotonic seconds, and for acceptors.
+        self.look_at = inf
 
     def submit(self, exchanges: list[Exchange], owner: Owner | None = None) -> list[Exchange]:
         """Queues a batch and wakes whom it takes; returns those that the bound on the queue leaves out.
@@ -85,20 +87,31 @@ class BlockingLane(Staff):
         """
         quick = self.pace.is_quick()
         fresh: list[BlockingWorker] = []
+        runners: tuple[BlockingWorker, ...] = ()
+        parked: list[BlockingWorker] = []
         with self._lock:
             room = self._take_in(len(exchanges))
-            runners = self._present_runners(fresh) if quick and owner is not None else ()
-            parked = [] if quick else self._unpark(room)
+            left = exchanges[:room]
+            if quick and owner is not None:
+                runners = self._present_runners(fresh)
+            elif not quick:
+                left = self._admit(left) if owner is not None else left
+                parked = self._unpark(len(left))
         for worker in fresh:
             self._wake(worker)
-        for worker, exchange in zip(parked, exchanges, strict=False):
-            worker.hand(exchange)
-        left = exchanges[len(parked) : room]
+        for worker in parked:
+            worker.hand(left.pop(0))
         if owner is not None and runners:
             left = self._deal(owner, left, runners)
         if left:
             self._queue(left)
         return exchanges[room:]
+
+    def _admit(self, exchanges: list[Exchange]) -> list[Exchange]:
+        """What may begin of them, and of those that wait for a place. ``_lock`` is held."""
+        begin = self.computing.admit(exchanges)
+        self.look_at = min(self.look_at, self.computing.due)
+        return begin
 
     def admit(self, exchanges: list[Exchange]) -> list[Exchange]:
         """Counts what one of its runners has read to run it itself; takes out what there is no room for."""
@@ -132,7 +145,8 @@ class BlockingLane(Staff):
                 some_wait = True
         if some_wait:
             with self._lock:  # or a look that has not seen them would take it back
-                self.wants_look = True
+                self._runners_due = min(self._runners_due, monotonic() + LOOK_S)
+                self.look_at = min(self.look_at, self._runners_due)
         return left
 
     def _queue(self, exchanges: list[Exchange]) -> None:
@@ -173,6 +187,7 @@ class BlockingLane(Staff):
         with self._lock:
             self._stopping = True
             self._inbox.clear()
+            self.computing.clear()
             parked, self._parked = self._parked, []
             runners, self._runners, self.runners_max = self._runners, (), 0
         for worker in runners:
@@ -181,35 +196,45 @@ class BlockingLane(Staff):
             worker.gate.open()
 
     @property
+    def waiting(self) -> int:
+        """Items that no worker has begun yet. A moment's figure."""
+        return super().waiting + self.computing.waiting
+
+    @property
     def resting(self) -> int:
         """Workers that have nothing to do. A moment's figure."""
         with self._lock:
             return len(self._parked) + sum([worker.resting for worker in self._runners])
 
-    def look(self, now: float) -> bool:
-        """Relieves each runner that has not gone on since the last look; whether to look again.
+    def look(self, now: float) -> float:
+        """Lets what waits for too long behind others begin; when an acceptor, which calls, is to look again.
 
-        ``now``: monotonic seconds. Acceptors call it every LOOK_S while it says so.
+        ``now``: monotonic seconds, as what is returned.
         """
         relieved: list[BlockingWorker] = []
-        left: list[Exchange] = []
         with self._lock:
-            if now < self._look_due:
-                return True
-            self._look_due = now + LOOK_S
-            for worker in self._runners:
-                rest = worker.relieve()
-                if rest is not None:
-                    relieved.append(worker)
-                    left += rest
-            self._runners = tuple([worker for worker in self._runners if worker not in relieved])
-            self.wants_look = again = any([worker.waiting for worker in self._runners])  # noqa: C419 - see Batch
+            left = self.computing.run_out(now)
+            if now >= self._runners_due:
+                relieved = self._relieve(left)
+                again = any([worker.waiting for worker in self._runners])  # noqa: C419 - see Batch
+                self._runners_due = now + LOOK_S if again else inf
+            self.look_at = look_at = min(self._runners_due, self.computing.due)
         if left:
             self._queue(left)
         for worker in relieved:
-            # What it had answered before would be heard of when it goes on.
-            worker.records.settle()
-        return again
+            worker.records.settle()  # of what it had answered before one would hear when it goes on
+        return look_at
+
+    def _relieve(self, left: list[Exchange]) -> list[BlockingWorker]:
+        """Who has not gone on since this was asked last; ``left`` gets what it had. ``_lock`` is held."""
+        relieved: list[BlockingWorker] = []
+        for worker in self._runners:
+            rest = worker.relieve()
+            if rest is not None:
+                relieved.append(worker)
+                left += rest
+        self._runners = tuple([worker for worker in self._runners if worker not in relieved])
+        return relieved
 
     def drop_runner(self, worker: BlockingWorker) -> None:
         """Deals ``worker`` no more rows, and others what it had still to run. Any thread."""
@@ -224,6 +249,7 @@ class BlockingLane(Staff):
         # Looked up once: who looks up what all workers share writes to its count, as they all do.
         inbox = self._inbox
         take = inbox.popleft
+        begun = self.computing.begun
         while not worker.stopped:
             if worker.woken:
                 with self._lock:
@@ -249,6 +275,8 @@ class BlockingLane(Staff):
                 if inbox and not self._waking:
                     self._wake_another()
             worker.work(item)
+            if begun:
+                self._give_place(worker, item)
             del item  # or it stays until another comes, and this thread drops it: see Batch
 
     def _run_turns(self, worker: BlockingWorker) -> None:
@@ -270,6 +298,14 @@ class BlockingLane(Staff):
         else:
             self._queue(exchanges)
         return True
+
+    def _give_place(self, worker: BlockingWorker, item: Item) -> None:
+        """Has another begin in the place of ``item``, if it has one. Its worker's own thread."""
+        following = self.computing.leave(item)
+        if following is not None:
+            self._inbox.append(following)  # this worker takes it, unless another does: nobody is woken for it
+            if worker.is_runner:
+                self._wake_another()  # it may have a row to run first
 
     def _idle(self, worker: BlockingWorker) -> None:
         """Has ``worker`` wait until there is something to do. Its own thread."""
@@ -357,12 +393,8 @@ class BlockingLane(Staff):
         try:
             worker.start()
         except (RuntimeError, OSError) as error:
-            # The system gives no more threads, or descriptors: those that are there go on with the inbox.
+            self._go_on_without(worker, error)
             with self._lock:
-                self._workers.remove(worker)
                 self._waking &= not worker.woken
-                self._paused_until = monotonic() + _PAUSE_S
-                others = len(self._workers)
-            journal.log("error", f"a blocking worker could not be started ({error}); going on with {others}")
             self.drop_runner(worker)
             self._wake_another()

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import resource
 import threading
 import traceback
-from time import monotonic, thread_time
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from siphon.daemon import Daemon
 from siphon.journal import journal
 from siphon.threads.priority import step_back
+from siphon.threads.spent import TELLS_WAITING, Spent
 from siphon.wakeup import Gate
 from siphon.wire.encode import Encoder
 
@@ -30,16 +30,16 @@ QUEUED: Final = 0
 WAKE: Final = 1
 GONE: Final = 2
 
-TELLS_WAITING: Final = hasattr(resource, "RUSAGE_THREAD")
-"""Whether the system counts how often a thread has waited; only Linux does."""
-
-# What takes longer than this may be computing; what has used more processor time than this is.
-_LONG_S: Final = 0.002
-_LONG_ITEMS: Final = 3
+# What has used more of the processor's time than this computes: less than what is not quick, or handlers
+# that take about as long as that would be both in turns.
+_COMPUTES_S: Final = 0.0005
+# So many that compute, one after the other, and their worker steps back: one may have had garbage to collect.
+_COMPUTING_ITEMS: Final = 4
+# So many long items are not watched after one that had waited, or where the worker has stepped back.
+_UNWATCHED: Final = 7
 # After a row that took longer than this for each exchange the next ones are watched, at 3 us for each. A
 # thread that has lost its processor takes as long: it is watched, and found to be quick.
 _ROW_S: Final = 0.0001
-_YIELDS: Final = 40
 # What computes for longer than this is not quick either.
 _QUICK_S: Final = 0.001
 
@@ -87,8 +87,11 @@ class BlockingWorker(Daemon):
         self.began = 0.0
         self.finished_exchanges = 0
         self.finished_others = 0
-        # Long items in a row that computed; and whether it is behind those that serve.
-        self._long_items = 0
+        # Whether the next item is watched, and how many that take their time are not.
+        self._watches = False
+        self._unwatched = 0
+        # Watched items in a row that computed; and whether it is behind those that serve.
+        self._computing_items = 0
         self.stepped_back = False
 
     def start(self) -> None:
@@ -110,9 +113,8 @@ class BlockingWorker(Daemon):
         """Works on ``item``. This thread alone."""
         self.began = began = monotonic()
         self.item = item
-        long_items = self._long_items
-        # The processor's time costs a system call: it is asked for once an item has been long.
-        began_cpu = thread_time() if long_items else 0.0
+        # What the system says of this thread costs a system call: it is asked where items take their time.
+        before = Spent() if self._watches else None
         try:
             item.on_worker(self)
         except Exception as error:  # noqa: BLE001 - user code's errors are caught where they arise
@@ -120,24 +122,27 @@ class BlockingWorker(Daemon):
         self.item = None
         self.finished_exchanges += item.counted
         self.finished_others += not item.counted
-        if monotonic() - began > _LONG_S:
-            if not self.stepped_back:
-                self._note_long_item(began_cpu)
-        elif long_items:
-            self._long_items = 0
+        is_long = monotonic() - began > _COMPUTES_S
+        if before is not None:
+            self._look_back(item, before)
+        elif is_long and self._unwatched:
+            self._unwatched -= 1
+        self._watches = is_long and not self._unwatched and TELLS_WAITING
 
-    def _note_long_item(self, began_cpu: float) -> None:
-        if self._long_items and thread_time() - began_cpu < _LONG_S:
-            self._long_items = 0
-            return
-        # Several in a row: a single one may have had a garbage collection to do.
-        self._long_items += 1
-        if self._long_items > _LONG_ITEMS:
-            self._long_items = 0
+    def _look_back(self, item: Item, before: Spent) -> None:
+        """Finds out whether an item has computed."""
+        used_s, waited = before.since()
+        computed = not waited and used_s > _COMPUTES_S
+        if item.counted:
+            self._lane.computing.note(item.chain, computed=computed)
+        self._computing_items = self._computing_items + 1 if computed else 0
+        if self._computing_items >= _COMPUTING_ITEMS and not self.stepped_back:
             self.stepped_back = True
             step_back()
             if self.is_runner:
                 self._lane.drop_runner(self)
+        if waited or self.stepped_back:
+            self._unwatched = _UNWATCHED
 
     def hand(self, item: Item) -> None:
         """Wakes it to work on ``item``. Whoever has taken it off the stack of parked workers."""
@@ -257,9 +262,9 @@ class BlockingWorker(Daemon):
             except IndexError:
                 break
             self.item = exchange
-            before: resource.struct_rusage | None = None
+            before: Spent | None = None
             if watched:
-                before, began = resource.getrusage(resource.RUSAGE_THREAD), monotonic()
+                before, began = Spent(), monotonic()
             try:
                 if not exchange.goes_on_elsewhere(self) and exchange.body:
                     exchange.release_body()
@@ -329,14 +334,11 @@ class BlockingWorker(Daemon):
         self.reader = None
 
 
-def _was_quick(before: resource.struct_rusage, took_s: float) -> bool:
+def _was_quick(before: Spent, took_s: float) -> bool:
     """Whether what this thread has run since ``before`` has not waited, nor computed for long."""
     if took_s <= _ROW_S:
         return True
-    after = resource.getrusage(resource.RUSAGE_THREAD)
-    used_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    # A lock of the interpreter's is no such wait: before it parks, a thread yields its processor 40 times.
-    waited = after.ru_nvcsw > before.ru_nvcsw and after.ru_nivcsw - before.ru_nivcsw < _YIELDS
+    used_s, waited = before.since()
     return not waited and used_s < _QUICK_S
 
 

@@ -7,7 +7,7 @@ import os
 import traceback
 from contextvars import Context, copy_context
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from siphon.dispatch import Call, Outcome, Paused
 from siphon.errors import RequestCancelled, ResponseError
@@ -51,7 +51,7 @@ class Exchange(Call):
         "started",
     )
     # It takes a place of its own in a lane's load, as a visit does not.
-    counted = True
+    counted: Literal[True] = True
 
     # What few requests come to have. To set each for every request took as long as to match its route.
     # What the body counts for among all that is buffered, until the work ends.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from siphon.dispatch import Paused
 from siphon.errors import RequestCancelled
@@ -32,7 +32,7 @@ class Visit:
         "_request",
         "future",
     )
-    counted = False
+    counted: Literal[False] = False
 
     def __init__(
         self,

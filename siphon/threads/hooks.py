@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from siphon.dispatch import is_async
 from siphon.script.place import name_of
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class HookRun:
     """One run of one hook. ``finished`` is called with it, from the thread where the hook ended."""
 
-    counted = False
+    counted: Literal[False] = False
     ended = False
 
     def __init__(self, hook: Hook, loop_worker: LoopWorker, finished: Callable[[HookRun], None]) -> None:

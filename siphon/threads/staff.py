@@ -6,13 +6,17 @@ import threading
 from abc import ABC, abstractmethod
 from collections import deque
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from siphon.errors import StartError
+from siphon.journal import journal
 from siphon.threads.room import Room
 
 if TYPE_CHECKING:
     from siphon.threads.blocking_worker import BlockingWorker, Item
+
+# For so long no more workers are started where the system has had no thread or descriptor for one.
+_PAUSE_S: Final = 1.0
 
 
 class Staff(ABC):
@@ -104,6 +108,14 @@ class Staff(ABC):
         """``queue_max`` items wait and ``maximum`` run. ``_lock`` is held."""
         finished = sum([worker.finished for worker in self._workers])
         return self._queue_max + self._maximum - (self._submitted - finished)
+
+    def _go_on_without(self, worker: BlockingWorker, error: Exception) -> None:
+        """The system has had no thread or descriptor for ``worker``: the others go on with the inbox."""
+        with self._lock:
+            self._workers.remove(worker)
+            self._paused_until = monotonic() + _PAUSE_S
+            others = len(self._workers)
+        journal.log("error", f"a blocking worker could not be started ({error}); going on with {others}")
 
     def _may_grow(self) -> bool:
         return len(self._workers) < self._maximum and monotonic() >= self._paused_until

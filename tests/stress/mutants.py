@@ -307,8 +307,8 @@ MUTANTS: Final = (
     Mutant(
         "blocking: submit has no lock",
         "blocking.py",
-        "        with self._lock:\n            room = self._take_in(len(exchanges))\n            runners",
-        "        if True:\n            room = self._take_in(len(exchanges))\n            runners",
+        "        with self._lock:\n            room = self._take_in(len(exchanges))\n            left",
+        "        if True:\n            room = self._take_in(len(exchanges))\n            left",
         "test_lanes.py",
     ),
     Mutant(
@@ -349,15 +349,15 @@ MUTANTS: Final = (
     Mutant(
         "blocking: the queue has no bound",
         "blocking.py",
-        "        left = exchanges[len(parked) : room]\n",
-        "        left = exchanges[len(parked) :]\n",
+        "            left = exchanges[:room]\n",
+        "            left = exchanges[:]\n",
         "test_lanes.py",
     ),
     Mutant(
         "singly: workers are taken off the stack without the lock",
         "blocking.py",
-        "        with self._lock:\n            room = self._take_in(len(exchanges))\n            runners",
-        "        if True:\n            room = self._take_in(len(exchanges))\n            runners",
+        "        with self._lock:\n            room = self._take_in(len(exchanges))\n            left",
+        "        if True:\n            room = self._take_in(len(exchanges))\n            left",
         "test_singly.py",
     ),
     Mutant(
@@ -380,6 +380,65 @@ MUTANTS: Final = (
         "        self.handed = item\n        self.gate.open()\n",
         "        self.gate.open()\n        self.handed = item\n",
         "test_singly.py",
+    ),
+    Mutant(
+        "computing: who ends does not look whether another waits",
+        "computing.py",
+        "        self._free.append(None)\n        return self._place_next(monotonic())\n",
+        "        self._free.append(None)\n        return None\n",
+        "test_computing.py",
+    ),
+    Mutant(
+        "computing: who ends looks before its place is free",
+        "computing.py",
+        "        self._free.append(None)\n        return self._place_next(monotonic())\n",
+        "        is_wanted = bool(self._waiting)\n        self._free.append(None)\n"
+        "        return self._place_next(monotonic()) if is_wanted else None\n",
+        "test_computing.py",
+    ),
+    Mutant(
+        "computing: who comes looks for a place before it waits for one",
+        "computing.py",
+        "            else:\n                self._waiting.append(exchange)\n        while (",
+        "            else:\n                is_free = bool(self._free)\n"
+        "                self._waiting.append(exchange)\n"
+        "                if not is_free:\n                    return begin\n        while (",
+        "test_computing.py",
+    ),
+    Mutant(
+        "computing: who was too late leaves no place",
+        "computing.py",
+        "                self._free.append(None)  # another",
+        "                pass  # another",
+        "test_computing.py",
+    ),
+    Mutant(
+        "computing: who has lost its place gives it away",
+        "computing.py",
+        "        if self.begun.pop(item, None) is None:\n            return None\n",
+        "        self.begun.pop(item, None)\n",
+        "test_computing.py",
+    ),
+    Mutant(
+        "computing: places are not taken from those that wait",
+        "computing.py",
+        "            if now < began + PATIENCE_S:\n",
+        "            if now < began + 1e9:\n",
+        "test_computing.py",
+    ),
+    Mutant(
+        "computing: nobody looks at those that have places",
+        "blocking.py",
+        "        self.look_at = min(self.look_at, self.computing.due)\n",
+        "        pass\n",
+        "test_computing.py",
+    ),
+    Mutant(
+        "computing: what follows waits for a row",
+        "blocking.py",
+        "            if worker.is_runner:\n                self._wake_another()  # it may",
+        "            if False:\n                self._wake_another()  # it may",
+        "test_computing.py",
     ),
     Mutant(
         "rows: one is taken without the lock",

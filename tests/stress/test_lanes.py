@@ -35,6 +35,7 @@ class Item:
     """Work for either lane: counts its runs and reports the end to a queue."""
 
     counted = True
+    chain: object = None
 
     def __init__(
         self, done: SimpleQueue[Item], number: int = 0, inside: Callable[[], object] | None = None
