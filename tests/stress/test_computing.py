@@ -14,7 +14,7 @@ from siphon.threads import computing
 from siphon.threads.blocking import BlockingLane
 from tests.stress.leaks import wait_until
 from tests.stress.test_lanes import PATIENCE_S, Item, in_threads
-from tests.stress.test_rows import Dealer, all_run_once
+from tests.stress.test_rows import Dealer, all_run_once, stops_under_load
 from tests.stress.test_rows import Exchange as Other
 
 if TYPE_CHECKING:
@@ -254,20 +254,5 @@ def test_what_follows_does_not_wait_for_a_row_of_the_worker_that_ends(
 def test_a_lane_that_stops_meanwhile_ends_every_worker(full: bool) -> None:
     for number in range(200 if full else 30):
         lane = BlockingLane(4, 12, 1_000_000, runners=2)
-        lane.start()
         know(lane)
-        one = Dealer(lane)
-        done: SimpleQueue[Item] = SimpleQueue()
-
-        def submit(index: int, one: Dealer = one, done: SimpleQueue[Item] = done) -> None:
-            for _ in range(60):
-                one.submit([Exchange(done) for _ in range(4)])
-
-        submitter = threading.Thread(target=in_threads, args=[2, submit], daemon=True)
-        submitter.start()
-        threading.Event().wait(number % 5 * 0.0005)
-        lane.stop()
-        submitter.join(PATIENCE_S)
-        assert not submitter.is_alive()
-        assert lane.join(PATIENCE_S)
-        one.end()
+        stops_under_load(lane, Exchange, after_s=number % 5 * 0.0005)

@@ -97,6 +97,26 @@ def all_run_once(items: list[Any], done: SimpleQueue[Item]) -> None:
     assert done.empty()
 
 
+def stops_under_load(lane: BlockingLane, kind: type[Exchange], *, after_s: float) -> None:
+    """Starts ``lane``, stops it while two submit to it, and sees every worker end."""
+    lane.start()
+    one = Dealer(lane)
+    done: SimpleQueue[Item] = SimpleQueue()
+
+    def submit(index: int) -> None:
+        for _ in range(60):
+            one.submit([kind(done) for _ in range(4)])
+
+    submitter = threading.Thread(target=in_threads, args=[2, submit], daemon=True)
+    submitter.start()
+    threading.Event().wait(after_s)
+    lane.stop()
+    submitter.join(PATIENCE_S)
+    assert not submitter.is_alive()
+    assert lane.join(PATIENCE_S)
+    one.end()
+
+
 @pytest.mark.parametrize(("minimum", "maximum", "runners"), [(0, 4, 1), (2, 8, 2), (8, 64, 4)])
 def test_every_exchange_of_many_dealers_runs_exactly_once(
     dealer: Callable[..., Dealer],
@@ -374,20 +394,4 @@ def test_quick_exchanges_stay_in_rows(dealer: Callable[..., Dealer]) -> None:
 def test_a_lane_that_stops_with_rows_ends_every_worker(full: bool) -> None:
     for number in range(200 if full else 30):
         lane = BlockingLane(number % 3, 12, 1_000_000, runners=3)
-        lane.start()
-        one = Dealer(lane)
-        done: SimpleQueue[Item] = SimpleQueue()
-        began = threading.Event()
-
-        def submit(index: int, one: Dealer = one, done: SimpleQueue[Item] = done) -> None:
-            for _ in range(60):
-                one.submit([Exchange(done) for _ in range(4)])
-
-        submitter = threading.Thread(target=in_threads, args=[2, submit], daemon=True)
-        submitter.start()
-        began.wait(number % 5 * 0.0005)
-        lane.stop()
-        submitter.join(PATIENCE_S)
-        assert not submitter.is_alive()
-        assert lane.join(PATIENCE_S)
-        one.end()
+        stops_under_load(lane, Exchange, after_s=number % 5 * 0.0005)

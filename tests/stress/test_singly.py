@@ -11,7 +11,7 @@ import pytest
 from siphon.threads.blocking import BlockingLane
 from tests.stress.leaks import wait_until
 from tests.stress.test_lanes import PATIENCE_S, Item, in_threads
-from tests.stress.test_rows import Dealer, Exchange, all_run_once
+from tests.stress.test_rows import Exchange, all_run_once, stops_under_load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -144,20 +144,5 @@ def test_who_has_been_handed_one_and_not_begun_counts_as_waiting(
 def test_a_lane_that_stops_meanwhile_ends_every_worker(full: bool) -> None:
     for number in range(200 if full else 30):
         one = BlockingLane(4, 12, 1_000_000, runners=2)
-        one.start()
         one.pace._singly_until = float("inf")
-        dealer = Dealer(one)
-        done: SimpleQueue[Item] = SimpleQueue()
-
-        def submit(index: int, dealer: Dealer = dealer, done: SimpleQueue[Item] = done) -> None:
-            for _ in range(60):
-                dealer.submit([Exchange(done) for _ in range(4)])
-
-        submitter = threading.Thread(target=in_threads, args=[2, submit], daemon=True)
-        submitter.start()
-        threading.Event().wait(number % 5 * 0.0005)
-        one.stop()
-        submitter.join(PATIENCE_S)
-        assert not submitter.is_alive()
-        assert one.join(PATIENCE_S)
-        dealer.end()
+        stops_under_load(one, Exchange, after_s=number % 5 * 0.0005)
