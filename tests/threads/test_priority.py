@@ -72,7 +72,7 @@ def test_a_worker_whose_items_compute_steps_back_and_a_loop_does_not(serve: Call
     with service.connect() as client:
         workers = {client.get("/burn").body for _ in range(10)}
         own = os.getpriority(os.PRIO_PROCESS, 0)
-        assert [niceness(worker) for worker in workers] == [min(19, own + 8) if SHORT_SLICES else 19]
+        assert [niceness(worker) for worker in workers] == [min(19, own + 10) if SHORT_SLICES else 19]
         assert niceness(client.get("/").body) == own
 
 
