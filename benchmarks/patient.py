@@ -21,7 +21,7 @@ PUT_OFF: Final = (
     (lending.Lending, "look_s", 5.0),
     (lending.RunnerLending, "look_s", 5.0),
     (blocking_worker, "_ROW_S", 10.0),
-    (blocking_worker, "_LONG_S", 100.0),
+    (blocking_worker, "_COMPUTES_S", 100.0),
 )
 
 

@@ -24,9 +24,10 @@ pytestmark = pytest.mark.skipif(
 SCRIPT = """
     import threading
     import time
+    from select import select
     from siphon import http
 
-    asleep, gate = threading.Event(), threading.Event()
+    gate = threading.Event()
     entered = threading.Semaphore(0)
 
     @http.route("/compute")
@@ -35,7 +36,7 @@ SCRIPT = """
             entered.release()
             gate.wait(20)
         if "sleep" in req.query_params:
-            asleep.wait(0.001)
+            select([], [], [], 0.001)
         end = time.thread_time() + 0.002
         while time.thread_time() < end:
             pass
@@ -43,7 +44,7 @@ SCRIPT = """
 
     @http.route("/sleep")
     def sleep(req):
-        asleep.wait(0.004)
+        select([], [], [], 0.004)
         return http.Response(body=b"slept")
 
     @http.route("/quick")
