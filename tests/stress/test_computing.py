@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import threading
 from queue import SimpleQueue
 from time import monotonic
@@ -14,7 +13,7 @@ from siphon.threads import computing
 from siphon.threads.blocking import BlockingLane
 from tests.stress.leaks import wait_until
 from tests.stress.test_lanes import PATIENCE_S, Item, in_threads
-from tests.stress.test_rows import Dealer, all_run_once, stops_under_load
+from tests.stress.test_rows import Dealer, all_run_once, stops_under_load, submit_all
 from tests.stress.test_rows import Exchange as Other
 
 if TYPE_CHECKING:
@@ -84,15 +83,7 @@ def test_every_exchange_runs_exactly_once(
 
     items: list[Any] = [make(number) for number in range(1, submitters * each + 1)]
 
-    def submit(index: int) -> None:
-        dice = random.Random(index)
-        mine = items[index * each : (index + 1) * each]
-        while mine:
-            size = dice.randint(1, 12)
-            one.submit(mine[:size])
-            del mine[:size]
-
-    in_threads(submitters, submit)
+    submit_all(one, items, submitters)
     all_run_once(items, done)
 
 

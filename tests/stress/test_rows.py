@@ -97,6 +97,21 @@ def all_run_once(items: list[Any], done: SimpleQueue[Item]) -> None:
     assert done.empty()
 
 
+def submit_all(one: Dealer, items: list[Any], submitters: int) -> None:
+    """Submits ``items`` from so many threads at once, up to twelve at a time."""
+    each = len(items) // submitters
+
+    def submit(index: int) -> None:
+        dice = random.Random(index)
+        mine = items[index * each : (index + 1) * each]
+        while mine:
+            size = dice.randint(1, 12)
+            one.submit(mine[:size])
+            del mine[:size]
+
+    in_threads(submitters, submit)
+
+
 def stops_under_load(lane: BlockingLane, kind: type[Exchange], *, after_s: float) -> None:
     """Starts ``lane``, stops it while two submit to it, and sees every worker end."""
     lane.start()
@@ -137,15 +152,7 @@ def test_every_exchange_of_many_dealers_runs_exactly_once(
 
     items: list[Any] = [Exchange(done, inside=None if n % 500 else block) for n in range(submitters * each)]
 
-    def submit(index: int) -> None:
-        dice = random.Random(index)
-        mine = items[index * each : (index + 1) * each]
-        while mine:
-            size = dice.randint(1, 12)
-            one.submit(mine[:size])
-            del mine[:size]
-
-    in_threads(submitters, submit)
+    submit_all(one, items, submitters)
     all_run_once(items, done)
     note(items=len(items), rows=one.taken_back)
     assert one.taken_back
