@@ -302,7 +302,8 @@ def test_a_row_that_is_being_taken_is_not_overlooked(dealer: Callable[..., Deale
     class Rows(list[Any]):
         def pop(self, index: Any = -1) -> Any:
             row = super().pop(index)
-            looker = threading.Thread(target=lambda: answers.put(one.lane.look(monotonic())), daemon=True)
+            later = monotonic() + LOOK_S  # it is due then
+            looker = threading.Thread(target=lambda: answers.put(one.lane.look(later)), daemon=True)
             looker.start()
             looker.join(0.1)  # it would have ended by now if it did not have to wait
             return row
