@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,7 @@ from siphon.threads.computing import PATIENCE_S
 from tests.stress.leaks import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tests.client import Client
     from tests.service import Service
@@ -53,6 +54,17 @@ SCRIPT = """
 """
 
 
+def send(clients: list[Client], target: str) -> None:
+    """Has each of them ask for ``target``."""
+    for client in clients:
+        client.send(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n")
+
+
+def bodies(clients: list[Client]) -> set[bytes]:
+    """What they are answered."""
+    return {client.answer().body for client in clients}
+
+
 def known(service: Service) -> list[str]:
     """The patterns of the routes that are known to compute."""
     scores = service.server._lanes.blocking.computing._scores
@@ -64,9 +76,8 @@ def become_known(service: Service, clients: list[Client]) -> None:
     lane = service.server._lanes.blocking
 
     def asks() -> bool:
-        for client in clients:
-            client.send("GET /compute HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert {client.answer().body for client in clients} == {b"computed"}
+        send(clients, "/compute")
+        assert bodies(clients) == {b"computed"}
         return known(service) == ["/compute"] and not lane.pace.is_quick()
 
     assert wait_until(asks)
@@ -74,49 +85,41 @@ def become_known(service: Service, clients: list[Client]) -> None:
 
 
 @pytest.fixture
-def clients(serve: Callable[..., Service]) -> tuple[Service, list[Client]]:
+def clients(serve: Callable[..., Service]) -> Iterator[tuple[Service, list[Client]]]:
     service = serve(SCRIPT, blocking_min=8, blocking_max=8)
-    return service, [service.connect(timeout_s=20) for _ in range(6)]
+    with ExitStack() as stack:
+        yield service, [stack.enter_context(service.connect(timeout_s=20)) for _ in range(6)]
 
 
 def test_a_handler_that_computes_is_known_to(clients: tuple[Service, list[Client]]) -> None:
     service, six = clients
     become_known(service, six)
-    for client in six:
-        client.close()
 
 
 def test_handlers_that_wait_or_are_quick_are_not(clients: tuple[Service, list[Client]]) -> None:
     service, six = clients
     for path in ["/sleep", "/quick"] * 10:
-        for client in six:
-            client.send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")
+        send(six, path)
         assert {client.answer().status for client in six} == {200}
     assert known(service) == []
-    for client in six:
-        client.close()
 
 
 def test_one_that_waits_after_all_is_not_any_more(clients: tuple[Service, list[Client]]) -> None:
     """All six are at it soon, although others had the places; and what they do is found out."""
     service, six = clients
     become_known(service, six)
-    for client in six:
-        client.send("GET /compute?wait=1 HTTP/1.1\r\nHost: x\r\n\r\n")
+    send(six, "/compute?wait=1")
     for _ in six:
         assert service.module.entered.acquire(timeout=20), "one waits for those that wait"
     service.module.gate.set()
-    assert {client.answer().body for client in six} == {b"computed"}
+    assert bodies(six) == {b"computed"}
 
     def asks() -> bool:
-        for client in six:
-            client.send("GET /compute?sleep=1 HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert {client.answer().body for client in six} == {b"computed"}
+        send(six, "/compute?sleep=1")
+        assert bodies(six) == {b"computed"}
         return known(service) == []
 
     assert wait_until(asks)
-    for client in six:
-        client.close()
 
 
 def test_another_route_does_not_wait_for_those_that_compute(clients: tuple[Service, list[Client]]) -> None:
@@ -124,21 +127,17 @@ def test_another_route_does_not_wait_for_those_that_compute(clients: tuple[Servi
     become_known(service, six)
     lane = service.server._lanes.blocking
     held = six[:4]
-    for client in held:
-        client.send("GET /compute?wait=1 HTTP/1.1\r\nHost: x\r\n\r\n")
+    send(held, "/compute?wait=1")
     assert six[5].get("/quick").body == b"quick"
     service.module.gate.set()
-    assert {client.answer().body for client in held} == {b"computed"}
+    assert bodies(held) == {b"computed"}
     assert wait_until(lambda: lane.unfinished == lane.waiting == 0, within_s=20 * PATIENCE_S + 15)
-    for client in six:
-        client.close()
 
 
 def test_what_waits_for_a_place_is_answered_in_a_drain(clients: tuple[Service, list[Client]]) -> None:
     service, six = clients
     become_known(service, six)
-    for client in six:
-        client.send("GET /compute?wait=1 HTTP/1.1\r\nHost: x\r\n\r\n")
+    send(six, "/compute?wait=1")
     assert wait_until(lambda: service.server._lanes.blocking.load == len(six))
     listener, gate = service.server.listeners[0], service.module.gate
     stop = threading.Thread(target=service.stop)
@@ -147,8 +146,6 @@ def test_what_waits_for_a_place_is_answered_in_a_drain(clients: tuple[Service, l
         assert wait_until(lambda: listener.socket.fileno() < 0)
     finally:
         gate.set()
-    assert {client.answer().body for client in six} == {b"computed"}
+    assert bodies(six) == {b"computed"}
     stop.join(20)
     assert not stop.is_alive()
-    for client in six:
-        client.close()
