@@ -35,7 +35,7 @@ class Records:
         self._noted.append((exchange, status, body_bytes, monotonic()))
 
     def settle(self) -> None:
-        """Counts what has been noted, and puts its lines into the access log.
+        """Puts the lines of what has been noted into the access log, and counts it.
 
         The thread itself, before it lets go of the exchanges, or whoever gives it up.
         """
@@ -44,13 +44,14 @@ class Records:
             taken = noted[:]
             # No more than that: what is noted meanwhile stays.
             del noted[: len(taken)]
+            # Lines first: who finds an answer counted finds it in the log as well.
+            if lines is not None and taken:
+                lines.add_exchanges(taken)
             if cells is not None:
                 for exchange, status, _, ended in taken:
                     # The method by its place, see RequestHead.
                     seconds = ended - exchange.started
                     cells.answered(exchange.chain.pattern, exchange.head[0], status, seconds)
-            if lines is not None and taken:
-                lines.add_exchanges(taken)
 
     def record(self, exchange: Exchange, status: int, body_bytes: int) -> None:
         """Notes what became of ``exchange`` and settles it at once."""

@@ -12,8 +12,9 @@ from siphon.threads.records import Noted, Records
 from siphon.threads.tally import Key, Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from siphon.threads.access import AccessLines
     from siphon.threads.exchange import Exchange
     from siphon.threads.loops import LoopWorker
 
@@ -75,6 +76,28 @@ def test_two_that_settle_at_once_count_nothing_twice_and_lose_nothing() -> None:
     thread.join(20)
     records.settle()
     assert count(tally) == ROUNDS * NOTED
+
+
+class CountedBefore:
+    """Lines of a log that knows how many answers were counted when they came."""
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+        self.counts: list[float] = []
+
+    def add_exchanges(self, noted: Sequence[Noted]) -> None:
+        self.counts += [count(self._tally)] * len(noted)
+
+
+def test_what_is_counted_is_in_the_log_already() -> None:
+    tally = Tally()
+    lines = CountedBefore(tally)
+    records = Records(tally.new_cells(), cast("AccessLines", lines))
+    records.note(answered(), 200, 0)
+    records.note(answered(), 200, 0)
+    records.settle()
+    assert lines.counts == [0, 0]
+    assert count(tally) == 2
 
 
 class Overtaken(list[Noted]):
