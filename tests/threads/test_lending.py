@@ -22,6 +22,7 @@ from siphon.threads.reader import Reader
 from siphon.threads.thread_clock import ThreadClock, Times
 from tests.client import request
 from tests.stress.leaks import open_connections, wait_until
+from tests.threads.lent import ask_until_lent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,12 +99,10 @@ def lent_to(service: Service) -> list[int]:
     return [len(lent.reader.connections) for lent in acceptor._lendings[0]._lent]
 
 
-def become_lent(service: Service, client: Client) -> None:
-    """Asks until a loop reads the connection."""
-    before = sum(lent_to(service))
-    for _ in range(5):
-        assert client.get("/").status == 200
-    assert sum(lent_to(service)) == before + 1
+def become_lent(service: Service, *clients: Client) -> None:
+    """Asks until loops read the connections of ``clients``."""
+    (acceptor,) = service.server._acceptors
+    ask_until_lent(service, acceptor._lendings[0], clients)
 
 
 def test_a_connection_whose_requests_are_for_loops_is_lent_to_one(serve: Callable[..., Service]) -> None:
@@ -146,8 +145,7 @@ def test_a_loop_that_is_held_up_holds_up_no_other_connection(
     service = serve(SCRIPT)
     with ExitStack() as stack:
         clients = [stack.enter_context(service.connect(timeout_s=5)) for _ in range(6)]
-        for client in clients:
-            become_lent(service, client)
+        become_lent(service, *clients)
         assert lent_to(service) == [6, 0]
         clients[0].send(request(path))
         assert service.module.entered.acquire(timeout=10)
@@ -164,8 +162,7 @@ def test_a_loop_that_is_held_up_holds_up_no_other_connection(
 def test_a_loop_that_is_held_up_by_what_is_no_request_is_noticed_too(serve: Callable[..., Service]) -> None:
     service = serve(SCRIPT)
     with service.connect(timeout_s=5) as first, service.connect(timeout_s=5) as second:
-        become_lent(service, first)
-        become_lent(service, second)
+        become_lent(service, first, second)
         loop = service.server._lanes.loops[0].loop
         loop.call_soon_threadsafe(service.module.gate.wait, 20)
         first.send(request("/"))  # for which no loop has less to do than the one that is held up
@@ -230,8 +227,7 @@ def test_what_a_loop_cannot_send_at_once_it_flushes(serve: Callable[..., Service
 def test_among_idle_connections_those_that_are_lent_make_room(serve: Callable[..., Service]) -> None:
     service = serve(SCRIPT, max_connections=2)
     with service.connect(timeout_s=5) as oldest, service.connect(timeout_s=5) as other:
-        become_lent(service, oldest)
-        become_lent(service, other)
+        become_lent(service, oldest, other)
         with service.connect(timeout_s=5) as newcomer:
             assert newcomer.get("/").status == 200
             assert oldest.sock.recv(1) == b""
@@ -244,8 +240,7 @@ def test_a_stop_finishes_what_runs_on_lent_connections_and_closes_the_others(
     service = serve(SCRIPT)
     ended: list[bool] = []
     with service.connect(timeout_s=5) as idle, service.connect(timeout_s=5) as busy:
-        become_lent(service, idle)
-        become_lent(service, busy)
+        become_lent(service, idle, busy)
         busy.send(request("/suspended"))
         gate = service.module.gate
         assert service.module.entered.acquire(timeout=10)
@@ -263,8 +258,7 @@ def test_max_in_flight_holds_for_what_loops_read(serve: Callable[..., Service]) 
     service = serve(SCRIPT, max_in_flight=2)
     with ExitStack() as stack:
         clients = [stack.enter_context(service.connect(timeout_s=5)) for _ in range(3)]
-        for client in clients:
-            become_lent(service, client)
+        become_lent(service, *clients)
         for client in clients[:2]:
             client.send(request("/suspended"))
             assert service.module.entered.acquire(timeout=10)
@@ -340,8 +334,7 @@ def test_who_is_kicked_for_a_connection_of_a_loop_that_is_held_up_need_not_come_
     monkeypatch.setattr(Lending, "look_s", 0.3)
     service = serve(SCRIPT, header_timeout_ms=500)
     with service.connect(timeout_s=5) as client, service.connect(timeout_s=5) as other:
-        become_lent(service, client)
-        become_lent(service, other)
+        become_lent(service, client, other)
         standing, hold, gate = threading.Event(), threading.Event(), service.module.gate
         loop = service.server._lanes.loops[0].loop
         loop.call_soon_threadsafe(standing.set)
@@ -385,8 +378,7 @@ def test_an_acceptor_rests_while_a_loop_is_held_up(serve: Callable[..., Service]
     service = serve(SCRIPT)
     (acceptor,) = service.server._acceptors
     with service.connect(timeout_s=30) as client, service.connect(timeout_s=5) as other:
-        become_lent(service, client)
-        become_lent(service, other)
+        become_lent(service, client, other)
         client.send(request("/blocking"))
         assert service.module.entered.acquire(timeout=10)
         assert other.get("/").status == 200
@@ -480,8 +472,7 @@ def test_handlers_that_block_for_a_few_milliseconds_share_the_loops(
         """
     )
     with service.connect(timeout_s=5) as one, service.connect(timeout_s=5) as other:
-        become_lent(service, one)
-        become_lent(service, other)
+        become_lent(service, one, other)
         seen: set[bytes] = set()
         for _ in range(200):
             one.send(request(kind))
@@ -506,7 +497,7 @@ def test_a_connection_may_end_in_the_turn_that_has_read_its_request(
             connection = exchange.connection
             if (
                 isinstance(self, kind)
-                and connection.requests_left < connection.listener.keep_alive_requests - 5
+                and connection.requests_left < connection.listener.keep_alive_requests - lending._STREAK
             ):
                 self.close_connection(connection)
                 closed.set()
@@ -564,8 +555,7 @@ def test_connections_change_over_with_their_next_requests(serve: Callable[..., S
     acceptor = service.server._acceptors[0]
     with ExitStack() as stack:
         clients = [stack.enter_context(service.connect(timeout_s=5)) for _ in range(6)]
-        for client in clients:
-            become_lent(service, client)
+        become_lent(service, *clients)
         # The acceptor stands still meanwhile: it has nothing to do. Nor will it find that one is enough.
         acceptor._lendings[0]._needed_at = inf
         acceptor._lendings[0]._widen(2)

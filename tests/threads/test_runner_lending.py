@@ -26,6 +26,7 @@ from siphon.threads.thread_clock import ThreadClock
 from siphon.wakeup import Gate
 from tests.client import request
 from tests.stress.leaks import open_connections, wait_until
+from tests.threads.lent import ask_until_lent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,18 +105,9 @@ def lent_to(service: Service) -> list[int]:
     return [len(lent.reader.connections) for lent in lending_of(service)._lent]
 
 
-def become_lent(service: Service, client: Client, lent: int | None = None) -> None:
-    """Asks until runners read one connection more, or ``lent`` in all.
-
-    On a machine that is busy a quick row may look slow, and nothing is lent at first.
-    """
-    wanted = sum(lent_to(service)) + 1 if lent is None else lent
-
-    def asks() -> bool:
-        assert client.get("/").status == 200
-        return sum(lent_to(service)) == wanted
-
-    assert wait_until(asks, every_s=0.001)
+def become_lent(service: Service, *clients: Client) -> None:
+    """Asks until runners read the connections of ``clients``."""
+    ask_until_lent(service, lending_of(service), clients)
 
 
 def runner_of(service: Service, client: Client) -> BlockingWorker:
@@ -177,8 +169,7 @@ def test_a_runner_that_is_held_up_holds_up_no_other_connection(serve: Callable[.
     service = serve(SCRIPT)
     with ExitStack() as stack:
         clients = [stack.enter_context(service.connect(timeout_s=5)) for _ in range(6)]
-        for client in clients:
-            become_lent(service, client)
+        become_lent(service, *clients)
         # Two that block, in one turn or in two, and others that come with them.
         for client in clients[:2]:
             client.send(request("/blocking"))
@@ -198,8 +189,7 @@ def test_what_was_read_behind_a_request_that_blocks_is_run_by_others(serve: Call
     service = serve(SCRIPT)
     with ExitStack() as stack:
         clients = [stack.enter_context(service.connect(timeout_s=5)) for _ in range(4)]
-        for client in clients:
-            become_lent(service, client)
+        become_lent(service, *clients)
         (reader,) = [lent.reader for lent in lending_of(service)._lent if lent.reader.connections]
         with reader.turn:  # all are ready when its next turn begins
             clients[0].send(request("/blocking"))
@@ -252,7 +242,7 @@ def test_a_worker_that_lowers_its_priority_reads_no_more(serve: Callable[..., Se
         runner.gate.open()  # it had rested, as one that works does not
         assert client.get("/").status == 200
         assert wait_until(lambda: runner.reader is None)
-        become_lent(service, client, 1)
+        become_lent(service, client)
 
 
 def test_what_was_read_in_the_turn_that_is_held_up_is_run_by_others(
@@ -271,8 +261,7 @@ def test_what_was_read_in_the_turn_that_is_held_up_is_run_by_others(
     service = serve(SCRIPT)
     with ExitStack() as stack:
         clients = [stack.enter_context(service.connect(timeout_s=5)) for _ in range(3)]
-        for client in clients:
-            become_lent(service, client)
+        become_lent(service, *clients)
         before, blocked, behind = clients
         before.send(request("/first"))
         assert service.module.entered.acquire(timeout=10)
@@ -435,8 +424,7 @@ def test_what_is_read_by_one_that_is_no_runner_any_more_is_run_by_others(
 
     with ExitStack() as stack:
         clients = [stack.enter_context(service.connect(timeout_s=5)) for _ in range(4)]
-        for client in clients:
-            become_lent(service, client)
+        become_lent(service, *clients)
         monkeypatch.setattr(RunnerReader, "read", read_and_drop)
         (reader,) = [lent.reader for lent in lending_of(service)._lent if lent.reader.connections]
         with reader.turn:  # all are ready when its next turn begins
@@ -536,8 +524,7 @@ def test_a_stop_finishes_what_runs_on_lent_connections_and_closes_the_others(
     service = serve(SCRIPT)
     ended: list[bool] = []
     with service.connect(timeout_s=5) as idle, service.connect(timeout_s=5) as busy:
-        become_lent(service, idle)
-        become_lent(service, busy)
+        become_lent(service, idle, busy)
         busy.send(request("/blocking"))
         gate = service.module.gate
         assert service.module.entered.acquire(timeout=10)
@@ -555,8 +542,7 @@ def test_max_in_flight_holds_for_what_runners_read(serve: Callable[..., Service]
     service = serve(SCRIPT, max_in_flight=2)
     with ExitStack() as stack:
         clients = [stack.enter_context(service.connect(timeout_s=5)) for _ in range(3)]
-        for client in clients:
-            become_lent(service, client)
+        become_lent(service, *clients)
         for client in clients[:2]:
             client.send(request("/blocking"))
             assert service.module.entered.acquire(timeout=10)
@@ -582,8 +568,7 @@ def test_the_bound_on_the_queue_holds_while_runners_are_held_up(serve: Callable[
     service = serve(SCRIPT, blocking_min=8, blocking_max=8, blocking_queue_max=2)
     with ExitStack() as stack:
         clients = [stack.enter_context(service.connect(timeout_s=5)) for _ in range(12)]
-        for client in clients:
-            become_lent(service, client)
+        become_lent(service, *clients)
         for client in clients[:8]:
             client.send(request("/blocking"))
         for _ in range(8):
@@ -615,8 +600,7 @@ def test_handlers_that_wait_or_compute_for_a_while_are_handed_over(
 ) -> None:
     service = serve(SCRIPT)
     with service.connect(timeout_s=5) as one, service.connect(timeout_s=5) as other:
-        become_lent(service, one)
-        become_lent(service, other)
+        become_lent(service, one, other)
 
         def ask() -> bool:
             one.send(request(kind))
@@ -686,8 +670,7 @@ def test_a_connection_may_end_in_the_turn_that_has_read_its_request(
                 closed.set()
 
     with service.connect(timeout_s=5) as client, service.connect(timeout_s=5) as other:
-        become_lent(service, client)
-        become_lent(service, other)
+        become_lent(service, client, other)
         monkeypatch.setattr(RunnerReader, "_attend_to", attend_and_close)
         client.send(request("/?ends"))
         assert client.read_to_end() == b""
@@ -733,8 +716,7 @@ def test_connections_change_over_with_their_next_requests(
     to_runners = lending_of(service)
     with ExitStack() as stack:
         clients = [stack.enter_context(service.connect(timeout_s=5)) for _ in range(6)]
-        for client in clients:
-            become_lent(service, client)
+        become_lent(service, *clients)
         to_runners._needed_at = monotonic()
         to_runners._widen(2)
 
