@@ -259,6 +259,7 @@ def test_max_in_flight_holds_for_what_loops_read(serve: Callable[..., Service]) 
     with ExitStack() as stack:
         clients = [stack.enter_context(service.connect(timeout_s=5)) for _ in range(3)]
         become_lent(service, *clients)
+        assert wait_until(lambda: service.server._lanes.in_flight() == 0)
         for client in clients[:2]:
             client.send(request("/suspended"))
             assert service.module.entered.acquire(timeout=10)
@@ -266,7 +267,7 @@ def test_max_in_flight_holds_for_what_loops_read(serve: Callable[..., Service]) 
         assert [clients[2].answer().status for _ in range(2)] == [503, 503]
         service.module.gate.set()
         assert [client.answer().body for client in clients[:2]] == [b"done"] * 2
-        assert clients[2].get("/").status == 200
+        assert wait_until(lambda: clients[2].get("/").status == 200)
 
 
 def test_long_requests_go_by_way_of_the_acceptor(serve: Callable[..., Service]) -> None:

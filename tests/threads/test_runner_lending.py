@@ -544,6 +544,7 @@ def test_max_in_flight_holds_for_what_runners_read(serve: Callable[..., Service]
     with ExitStack() as stack:
         clients = [stack.enter_context(service.connect(timeout_s=5)) for _ in range(3)]
         become_lent(service, *clients)
+        assert wait_until(lambda: service.server._lanes.in_flight() == 0)
         for client in clients[:2]:
             client.send(request("/blocking"))
             assert service.module.entered.acquire(timeout=10)
