@@ -179,10 +179,11 @@ class Connection:
         now = monotonic()
         data, large_body, _ = encoder.encode(response, method, 1, False, self.server_header, now)
         self.requests_left -= 1
-        if records.cells is not None:
-            records.cells.answered(NONE, NONE, response.status, 0.0)
+        # In the order of Records.settle.
         if records.lines is not None:
             records.lines.add_refusal(self, response)
+        if records.cells is not None:
+            records.cells.answered(NONE, NONE, response.status, 0.0)
         return self.answer(None, data, False, now, large_body)
 
     def answer(
