@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 type FieldValue = str | Sequence[str]
 type FieldsArgument = Mapping[str, FieldValue] | Iterable[tuple[str, str]]
 
-# Of repeated fields' values; of all others a comma (RFC 9110 section 5.3, RFC 6265 section 5.4).
-_SEPARATORS = {"cookie": "; "}
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
@@ -35,11 +33,11 @@ class Head(Protocol):
     @property
     def target(self) -> str: ...
 
-    def fields(self) -> list[tuple[bytes, bytes]]:
-        """The fields in order: name as received, value without surrounding whitespace."""
+    def by_name(self) -> dict[str, str]:
+        """The fields' values by their names in lower case, repeated ones joined; the caller's own."""
 
-    def values(self, name: str) -> list[str]:
-        """The values of the fields called ``name``, in lower case, in order."""
+    def value(self, name: str) -> str | None:
+        """One of them: that of the field called ``name``, in lower case."""
 
 
 class Source(Protocol):
@@ -299,7 +297,7 @@ class Request:
     def headers(self) -> dict[str, str]:
         """The fields with lowercase names; repeated ones joined with ``, `` (Cookie with ``; ``)."""
         if self._headers is None:
-            self._headers = _joined(self._source.head.fields())
+            self._headers = self._source.head.by_name()
         return self._headers
 
     @property
@@ -351,10 +349,7 @@ class Request:
         name = name.lower()
         if self._headers is not None:
             return self._headers.get(name)
-        values = self._source.head.values(name)
-        if len(values) > 1:
-            return _SEPARATORS.get(name, ", ").join(values)
-        return values[0] if values else None
+        return self._source.head.value(name)
 
     def is_disconnected(self) -> bool:
         """Whether the client has stopped sending (it may only have half-closed) or has gone away."""
@@ -376,16 +371,9 @@ def _pairs(query: str) -> list[tuple[str, str]]:
 
 def _last_values(query: str) -> dict[str, str]:
     """Of each name the last value, where nothing is escaped."""
-    parts = [part.partition("=") for part in query.replace("+", " ").split("&") if part]
-    return {part[0]: part[2] for part in parts}
-
-
-def _joined(fields: list[tuple[bytes, bytes]]) -> dict[str, str]:
-    joined: dict[str, str] = {}
-    for raw_name, raw_value in fields:
-        name = raw_name.decode("ascii").lower()
-        value = raw_value.decode("latin-1")
-        if name in joined:
-            value = f"{joined[name]}{_SEPARATORS.get(name, ', ')}{value}"
-        joined[name] = value
-    return joined
+    params: dict[str, str] = {}
+    for part in query.replace("+", " ").split("&"):
+        if part:
+            name, _, value = part.partition("=")
+            params[name] = value
+    return params

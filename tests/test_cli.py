@@ -138,6 +138,7 @@ def test_what_is_not_used_is_not_imported(folder: Path) -> None:
         "shutil",
         "tempfile",
         "difflib",
+        "unicodedata",
         "siphon.threads.tls",
         "siphon.client.pools",
     }

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from siphon.errors import HTTPStatusError
 from siphon.messages import FieldsArgument, Headers, Request, Response, plain, reason_phrase
+from siphon.wire.joined import join_all
 
 if TYPE_CHECKING:
     from siphon.client_certificate import ClientCertificate
@@ -223,11 +224,11 @@ class Head:
         self.target = target
         self._fields = list(fields)
 
-    def fields(self) -> list[tuple[bytes, bytes]]:
-        return list(self._fields)
+    def by_name(self) -> dict[str, str]:
+        return join_all(self._fields)
 
-    def values(self, name: str) -> list[str]:
-        return [value.decode("latin-1") for key, value in self._fields if key.decode().lower() == name]
+    def value(self, name: str) -> str | None:
+        return self.by_name().get(name)
 
 
 @dataclass

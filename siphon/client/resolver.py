@@ -100,5 +100,6 @@ class Resolver:
 
 
 def _ask(host: str, port: int, flags: int = 0) -> list[Address]:
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+    # As bytes, since it is encoded: of a str, getaddrinfo would refuse in its own words what no name can be.
+    found = socket.getaddrinfo(host.encode("ascii"), port, type=socket.SOCK_STREAM, flags=flags)
     return [(family, address) for family, _, _, _, address in found]

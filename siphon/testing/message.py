@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 
 from siphon.client.request import check_field, check_method
 from siphon.messages import Headers, Request, Response
+from siphon.wire.joined import join_all
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -112,11 +113,11 @@ class _GivenHead:
     target: str
     pairs: tuple[tuple[str, str], ...]
 
-    def fields(self) -> list[tuple[bytes, bytes]]:
-        return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self.pairs]
+    def by_name(self) -> dict[str, str]:
+        return join_all([(name.encode("latin-1"), value.encode("latin-1")) for name, value in self.pairs])
 
-    def values(self, name: str) -> list[str]:
-        return [value for given, value in self.pairs if given.lower() == name]
+    def value(self, name: str) -> str | None:
+        return self.by_name().get(name)
 
 
 @dataclass(slots=True)

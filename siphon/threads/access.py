@@ -44,7 +44,7 @@ class AccessLines:
         lines = []
         for exchange, status, body_bytes, ended in noted:
             connection, started, began = exchange.connection, exchange.started, exchange.began
-            method, target, minor_version, _, _, _, _ = exchange.head
+            method, target, minor_version, _, _, _, _, _ = exchange.head
             # A literal, and no constant of the module's, which all threads would count; see RequestHead.
             no_body = method == "HEAD" or (status != 200 and status in (204, 205, 304))
             line = show(

@@ -212,8 +212,10 @@ def _bind(settings: ListenerSettings) -> socket.socket:
     try:
         if isinstance(address, UnixAddress):
             return _bind_unix(address.path)
+        # As bytes, or getaddrinfo imports what encodes international names: 0.7 MB, and 3 % of the start.
+        host = address.host.encode("ascii")
         family, _, _, _, target = socket.getaddrinfo(
-            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
 from siphon.wire.grammar import FIELD_VALUE, HOST, OWS, TCHAR, TOKEN, VISIBLE_TARGET, any_case
+from siphon.wire.joined import join, join_all
 
 _SMALLEST_FIELD: Final = 4  # "a:" CR LF
 _AROUND_TARGET: Final = len(b"  HTTP/1.1\r")
@@ -107,6 +108,16 @@ _match_first_byte: Final = re.compile(rb"[" + TCHAR + rb"]").match
 _find_fields: Final = re.compile(rb"([^:]++):[ \t]*+([^\r]*+)\r\n").findall
 
 
+class Repeated:
+    """What heads of one connection have in common whose fields are the same to the byte."""
+
+    __slots__ = ("by_name",)
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, str] | None = None
+        """Made when a handler first asks, and not changed after: two that ask at once make it twice."""
+
+
 class RequestHead(NamedTuple):
     """A request line and its fields. Made by the thread that reads, read by a worker, changed by nobody.
 
@@ -128,6 +139,8 @@ class RequestHead(NamedTuple):
     """From `scan`: where in its buffer the body begins. 0 in a head of `Http1Reader`."""
     block: bytes
     """The field lines as received."""
+    repeated: Repeated | None
+    """Where they are those of an earlier head: what is known of them. From `scan_after`."""
 
     def __repr__(self) -> str:
         return f"<RequestHead {self.method} {self.target} HTTP/1.{self.minor_version}>"
@@ -143,11 +156,29 @@ class RequestHead(NamedTuple):
             return [(name, value.rstrip(b" \t")) for name, value in fields]
         return fields
 
-    def values(self, name: str) -> list[str]:
-        """The values of the fields called ``name``, in lower case, in order.
+    def by_name(self) -> dict[str, str]:
+        """The fields' values by their names in lower case, repeated ones joined; the caller's own."""
+        repeated = self[7]
+        return join_all(self.fields()) if repeated is None else self._known(repeated).copy()
 
-        They are looked for in the raw head: to split and decode all fields takes ten times as long.
-        """
+    def value(self, name: str) -> str | None:
+        """The value of the field called ``name``, in lower case; of repeated ones all of them, joined."""
+        repeated = self[7]
+        if repeated is None:
+            return join(name, self._values(name))
+        known = self._known(repeated)
+        if name in known:  # on 3.13 `get` would lock
+            return known[name]
+        return None
+
+    def _known(self, repeated: Repeated) -> dict[str, str]:
+        known = repeated.by_name
+        if known is None:
+            repeated.by_name = known = join_all(self.fields())
+        return known
+
+    def _values(self, name: str) -> list[str]:
+        """They are looked for in the raw head: to split and decode all fields takes ten times as long."""
         if ":" in name:
             return []
         try:
@@ -202,14 +233,16 @@ def scan(buffer: bytes, limits: WireLimits, start: int = 0) -> Scanned:
     ):
         return DECLINE
     name = "GET" if method == b"GET" else _name_of(method)
-    return _new_tuple(RequestHead, (name, target.decode("ascii"), 1, keep_alive, content_length, end, block))
+    return _new_tuple(
+        RequestHead, (name, target.decode("ascii"), 1, keep_alive, content_length, end, block, None)
+    )
 
 
 def scan_after(last: RequestHead, buffer: bytes, limits: WireLimits, start: int) -> Scanned:
     """As ``scan``, where it has made ``last`` of an earlier head within the same limits.
 
     Fields that are the same to the byte are compared with its own, which takes a fifth of the time that a
-    browser's take to match, and are not counted again.
+    browser's take to match, and are not counted again. What handlers ask of them is found once.
     """
     block = last[6]
     fields = buffer.find(b"\n", start) + 1
@@ -225,7 +258,8 @@ def scan_after(last: RequestHead, buffer: bytes, limits: WireLimits, start: int)
     ):
         return DECLINE
     name = "GET" if method == b"GET" else _name_of(method)
-    return _new_tuple(RequestHead, (name, target.decode("ascii"), 1, last[3], last[4], end, block))
+    repeated = last[7] or Repeated()
+    return _new_tuple(RequestHead, (name, target.decode("ascii"), 1, last[3], last[4], end, block, repeated))
 
 
 def _name_of(method: bytes) -> str:

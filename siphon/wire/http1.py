@@ -205,4 +205,5 @@ def _head(line: RequestLine, framing: Framing, request: h11.Request) -> RequestH
         framing.content_length,
         0,
         b"".join([b"%b: %b\r\n" % field for field in fields]),
+        None,
     )

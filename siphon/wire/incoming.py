@@ -99,7 +99,7 @@ class Incoming:
             return self._not_accepted(head is NEED_MORE, buffer, data)
         length, begin = head[4], head[5]
         worth_it = _REMEMBERED_MIN_BYTES <= begin - start <= _REMEMBERED_MAX_BYTES
-        if worth_it and (last is None or head[6] is not last[6]):
+        if worth_it and (last is None or head[7] is None or head[7] is not last[7]):
             self._last = head
         if is_empty and not length and begin == len(buffer):
             return head

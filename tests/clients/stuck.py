@@ -37,8 +37,8 @@ def looking_up(patch: pytest.MonkeyPatch) -> Iterator[Stuck]:
     ended = threading.Event()
     ask = socket.getaddrinfo
 
-    def slow(host: str, port: int, **options: Any) -> Any:
-        if host != "slow.example" or options.get("flags"):
+    def slow(host: bytes, port: int, **options: Any) -> Any:
+        if host != b"slow.example" or options.get("flags"):
             return ask(host, port, **options)
         stuck.reached.release()
         ended.wait(30)

@@ -94,7 +94,7 @@ def test_a_name_without_an_address_is_a_connect_error(
 ) -> None:
     ask = socket.getaddrinfo
 
-    def unknown(host: str, port: int, **options: int) -> object:
+    def unknown(host: bytes, port: int, **options: int) -> object:
         if options.get("flags"):
             return ask(host, port, **options)
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -109,6 +109,16 @@ def test_a_name_without_an_address_is_a_connect_error(
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("name", ["a..example", "a" * 64 + ".example"])
+def test_what_no_name_can_be_has_no_address(clients: Clients, name: str) -> None:
+    async def main() -> None:
+        async with http.Client() as client:
+            with pytest.raises(http.ConnectError, match=f"{name} has no address: "):
+                await client.get(f"http://{name}/")
+
+    asyncio.run(main())
+
+
 def test_each_address_of_a_name_is_tried(clients: Clients, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         refused = closed.getsockname()
@@ -119,7 +129,7 @@ def test_each_address_of_a_name_is_tried(clients: Clients, monkeypatch: pytest.M
         ]
         ask = socket.getaddrinfo
 
-        def two(host: str, port: int, **options: int) -> object:
+        def two(host: bytes, port: int, **options: int) -> object:
             return ask(host, port, **options) if options.get("flags") else found
 
         monkeypatch.setattr(socket, "getaddrinfo", two)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siphon.wire.head import DECLINE, NEED_MORE, RequestHead, WireLimits, scan, scan_after
+from siphon.wire.head import DECLINE, NEED_MORE, RequestHead, Scanned, WireLimits, scan, scan_after
+from siphon.wire.joined import join_all
 from tests.wire.hosts import INVALID_HOSTS, VALID_HOSTS
 from tests.wire.reading import LIMITS
 
@@ -33,6 +34,12 @@ def accepted(raw: bytes, limits: WireLimits = LIMITS) -> RequestHead:
     return head
 
 
+def repeated(last: RequestHead, raw: bytes) -> RequestHead:
+    head = scan_after(last, raw, LIMITS, 0)
+    assert isinstance(head, RequestHead), head
+    return head
+
+
 def request(*lines: bytes) -> bytes:
     return b"".join(line + b"\r\n" for line in (b"GET / HTTP/1.1", *lines)) + b"\r\n"
 
@@ -48,14 +55,16 @@ def request(*lines: bytes) -> bytes:
     ),
     st.text("aA-:x\r\n\xe9 ", max_size=4),
 )
-def test_the_values_of_a_field_are_found_without_splitting_all_of_them(
+def test_the_value_of_a_field_is_found_however_it_is_looked_for(
     fields: list[tuple[str, str, str]], asked: str
 ) -> None:
     lines = [f"{name}:{space}{value}".encode("latin-1") for name, space, value in fields]
     head = accepted(request(b"Host: h", *lines))
+    again = repeated(head, request(b"Host: h", *lines))
+    whole = join_all(head.fields())
     for name in {asked.lower(), "host", *(name.lower() for name, _, _ in fields)}:
-        expected = [value.decode("latin-1") for key, value in head.fields() if key.decode().lower() == name]
-        assert head.values(name) == expected
+        assert head.value(name) == again.value(name) == whole.get(name)
+    assert head.by_name() == again.by_name() == whole
 
 
 def test_a_browser_head_is_accepted_with_its_fields_in_order() -> None:
@@ -339,15 +348,38 @@ def test_a_head_is_judged_alike_whatever_came_before_it(
     if not isinstance(last, RequestHead):
         last = accepted(request(b"Host: a"))
     raw = ahead + b"\r\n".join([second, *_CHANGES[change](fields), b"", b""])
-    assert scan_after(last, raw, limits, len(ahead)) == scan(raw, limits, len(ahead))
+    after = scan_after(last, raw, limits, len(ahead))
+    assert alike(after) == scan(raw, limits, len(ahead))
 
 
-def test_fields_that_are_repeated_are_kept_once() -> None:
+def alike(head: Scanned) -> Scanned:
+    """The head as ``scan`` gives it."""
+    return head._replace(repeated=None) if isinstance(head, RequestHead) else head
+
+
+def test_fields_that_are_repeated_are_kept_and_split_once() -> None:
     head = accepted(BROWSER)
-    again = scan_after(head, BROWSER.replace(b"/articles", b"/other"), LIMITS, 0)
-    assert isinstance(again, RequestHead)
-    assert again.target == "/other?page=2&sort=new"
-    assert again.block is head.block
+    assert head.repeated is None
+    second = repeated(head, BROWSER.replace(b"/articles", b"/other"))
+    assert second.target == "/other?page=2&sort=new"
+    assert second.block is head.block
+    third = repeated(second, BROWSER)
+    assert second.repeated is not None
+    assert third.repeated is second.repeated
+    cookie = third.value("cookie")
+    assert cookie == "session=0123456789abcdef; theme=dark"
+    assert second.value("cookie") is repeated(third, BROWSER).value("cookie") is cookie
+    assert second.value("x-none") is None
+
+
+def test_what_one_request_makes_of_its_fields_is_its_own() -> None:
+    head = accepted(BROWSER)
+    second = repeated(head, BROWSER)
+    for one in (head, second, repeated(second, BROWSER)):
+        assert one.value("accept") != "mine"
+        fields = one.by_name()
+        fields["accept"] = "mine"
+        assert one.by_name()["accept"] == one.value("accept") != "mine"
 
 
 @pytest.mark.parametrize("fields", [1, 2, 10, 40])

@@ -18,6 +18,8 @@ from tests.wire.reading import LIMITS, Counted, cut, one_by_one
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from siphon.wire.head import Repeated
+
 
 class Got(NamedTuple):
     """What a request came to."""
@@ -126,6 +128,25 @@ def test_a_big_body_comes_out_whole(chunked: bool, piece_bytes: int) -> None:
     first, second = requests_of(pieces, limits)
     assert first.body == body
     assert second.target == "/hello"
+
+
+def test_what_is_known_of_fields_is_shared_by_the_requests_that_repeat_them() -> None:
+    incoming = Incoming(LIMITS, Counted())
+    first, other = "x" * 200, "y" * 200
+
+    def known(cookie: str) -> Repeated | None:
+        head = incoming.receive(request("/", f"Cookie: {cookie}"))
+        assert head is not None
+        assert head.value("cookie") == head.by_name()["cookie"] == cookie
+        return head.repeated
+
+    assert known(first) is None
+    repeated = known(first)
+    assert repeated is not None
+    assert known(first) is repeated
+    assert known(other) is None
+    assert known(other) not in (None, repeated)
+    assert known("short") is None
 
 
 def test_what_is_kept_while_a_request_runs_is_read_after_it() -> None:
