@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import inf
+from time import sleep
 from typing import TYPE_CHECKING, Final
 
 from siphon.daemon import Daemon
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from siphon.threads.lent_reader import LentReader
     from siphon.threads.listener import Listener
 
+# How long it lets requests come together while processors have enough to compute. To read each when it comes
+# takes a processor from who computes, 70 to 95 us instead of 35 to 50: 1.03 times the throughput (measured).
+_PAUSE_S: Final = 0.001
 _HAND_OVERS_A_TURN: Final = 16  # a refusal lets the next pipelined request go ahead: a row must end
 
 
@@ -46,6 +50,7 @@ class Acceptor(Reader, Daemon):
         # This thread's own.
         self._drain_begun = False
         self._look_at = inf  # for blocking workers that do not go on
+        self._computing = lanes.blocking.computing
         self._admission = Admission(self, listeners, self._poller)
         # Each acceptor has another loop read first.
         first = number % max(1, len(lanes.loops))
@@ -97,6 +102,8 @@ class Acceptor(Reader, Daemon):
             self._drained(self)
 
     def _turn(self) -> None:
+        if self.lends and self._computing.has_plenty:
+            sleep(_PAUSE_S)
         next_due = min(self._wheel.next_due, self._admission.resume_at, self._look_at)
         for lending in self._lendings:
             next_due = min(next_due, lending.look_at)

@@ -41,6 +41,7 @@ class Computing:
         self.begun: dict[Item, float] = {}
         self._waiting: deque[Exchange] = deque()
         self._free: list[None] = [None] * places
+        self._plenty = 2 * places
         self.due = inf
         """When one that waits may have waited long enough; monotonic seconds. A moment's answer."""
 
@@ -48,6 +49,11 @@ class Computing:
     def waiting(self) -> int:
         """Exchanges that have no place yet. A moment's figure."""
         return len(self._waiting)
+
+    @property
+    def has_plenty(self) -> bool:
+        """Whether so many wait that the processors have enough to do for a while. A moment's answer."""
+        return len(self._waiting) >= self._plenty
 
     def note(self, chain: Chain, *, computed: bool) -> None:
         """Hears of an exchange that was watched. Any thread."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 import threading
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from time import monotonic
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from siphon.threads import computing
+from siphon.threads.computing import Computing
 from tests.stress.leaks import wait_until
 
 if TYPE_CHECKING:
@@ -153,3 +156,49 @@ def test_what_waits_for_a_place_is_answered_in_a_drain(clients: tuple[Service, l
     assert bodies(six) == {b"computed"}
     stop.join(20)
     assert not stop.is_alive()
+
+
+def test_requests_are_read_together_while_there_is_enough_to_compute(
+    clients: tuple[Service, list[Client]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, six = clients
+    become_known(service, six)
+    (acceptor,) = service.server._acceptors
+    looks: list[float] = []
+    poll = acceptor._poll
+
+    def noted(timeout_s: float | None) -> list[tuple[int, int]]:
+        looks.append(monotonic())
+        return poll(timeout_s)
+
+    monkeypatch.setattr(acceptor, "_poll", noted)
+    monkeypatch.setattr(Computing, "has_plenty", True)
+    for _ in range(20):
+        send(six, "/compute")
+        assert bodies(six) == {b"computed"}
+    gaps = [after - before for before, after in pairwise(looks)]
+    assert len(gaps) > 20
+    assert min(gaps[1:]) >= 0.001  # the first may have begun before
+
+
+class Asked:
+    """What is known of an exchange here."""
+
+    def __init__(self, chain: Any) -> None:
+        self.chain = chain
+
+
+def test_there_is_enough_where_two_wait_for_each_processor() -> None:
+    chain: Any = object()
+    exchanges: list[Any] = [Asked(chain) for _ in range(6)]
+    places = Computing(2)
+    for _ in range(4):
+        places.note(chain, computed=True)
+    plenty = []
+    assert places.admit(exchanges[:5]) == exchanges[:2]
+    plenty.append(places.has_plenty)
+    assert places.admit(exchanges[5:]) == []
+    plenty.append(places.has_plenty)
+    assert places.leave(exchanges[0]) is exchanges[2]
+    plenty.append(places.has_plenty)
+    assert plenty == [False, True, False]
