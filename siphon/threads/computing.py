@@ -41,7 +41,7 @@ class Computing:
         self.begun: dict[Item, float] = {}
         self._waiting: deque[Exchange] = deque()
         self._free: list[None] = [None] * places
-        self._plenty = 2 * places
+        self._plenty = 2 * places  # half a millisecond each or more: enough for an acceptor's pause
         self.due = inf
         """When one that waits may have waited long enough; monotonic seconds. A moment's answer."""
 
