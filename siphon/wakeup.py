@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 
 
 class Wakeup:
@@ -30,6 +31,12 @@ class Wakeup:
         except BlockingIOError:
             # A wake-up that nobody has taken yet fills the pipe: this one is as good as done.
             return
+
+    def wait(self, timeout_s: float) -> None:
+        """Waits until it is set, or for so long. The waiting thread alone."""
+        poll = select.poll()
+        poll.register(self.fd, select.POLLIN)
+        poll.poll(timeout_s * 1000)
 
     def clear(self) -> None:
         """Takes the wake-ups so far. The waiting thread alone."""

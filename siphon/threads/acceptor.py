@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import inf
-from time import sleep
 from typing import TYPE_CHECKING, Final
 
 from siphon.daemon import Daemon
@@ -103,7 +102,7 @@ class Acceptor(Reader, Daemon):
 
     def _turn(self) -> None:
         if self.lends and self._computing.has_plenty:
-            sleep(_PAUSE_S)
+            self._wakeup.wait(_PAUSE_S)
         next_due = min(self._wheel.next_due, self._admission.resume_at, self._look_at)
         for lending in self._lendings:
             next_due = min(next_due, lending.look_at)
