@@ -32,11 +32,11 @@ class Wakeup:
             # A wake-up that nobody has taken yet fills the pipe: this one is as good as done.
             return
 
-    def wait(self, timeout_s: float) -> None:
-        """Waits until it is set, or for so long. The waiting thread alone."""
+    def wait(self, timeout_s: float | None) -> None:
+        """Waits until it is set, or for so long at most. The waiting thread alone."""
         poll = select.poll()
         poll.register(self.fd, select.POLLIN)
-        poll.poll(timeout_s * 1000)
+        poll.poll(None if timeout_s is None else timeout_s * 1000)
 
     def clear(self) -> None:
         """Takes the wake-ups so far. The waiting thread alone."""

@@ -101,7 +101,7 @@ class Acceptor(Reader, Daemon):
             self._drained(self)
 
     def _turn(self) -> None:
-        if self.lends and self._computing.has_plenty:
+        if self.lends and self._computing.has_plenty:  # over TLS answers would wait for it as well
             self._wakeup.wait(_PAUSE_S)
         next_due = min(self._wheel.next_due, self._admission.resume_at, self._look_at)
         for lending in self._lendings:

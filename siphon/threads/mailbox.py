@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import signal
 import time
 from collections import deque
@@ -21,8 +20,6 @@ class Mailbox[T]:
         self._items: deque[T] = deque()
         self._wakeup = Wakeup(for_signals=True)
         self._heeds_signals = False
-        self._poll = select.poll()
-        self._poll.register(self._wakeup.fd, select.POLLIN)
 
     def heed_signals(self) -> None:
         """Makes every signal end a wait, so that its Python handler runs. Main thread only."""
@@ -41,7 +38,7 @@ class Mailbox[T]:
             left_s = None if deadline is None else deadline - time.monotonic()
             if left_s is not None and left_s <= 0:
                 return None
-            self._poll.poll(None if left_s is None else left_s * 1000)
+            self._wakeup.wait(left_s)
             self._wakeup.clear()
         return self._items.popleft()
 
